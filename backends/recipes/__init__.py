@@ -1,0 +1,1 @@
+"""The catalogue of launch configurations, one YAML file per recipe."""

@@ -1,0 +1,1 @@
+"""HTTP surfaces: the data port's routes and the admin API."""

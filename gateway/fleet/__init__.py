@@ -1,0 +1,1 @@
+"""The fleet: what should run, what runs, and the steps between."""

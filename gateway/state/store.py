@@ -1,0 +1,154 @@
+"""What must outlive a restart: which replicas are wanted, what runs, which operations were asked for.
+
+Implementations: `sqlite.SqliteStore` (one gateway alone) and, for several, Redis. Every method is atomic:
+after a crash the store holds a call's whole effect or none of it.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from backends.replica import ReplicaId, ReplicaSpec, ReplicaState
+
+
+class Desired(StrEnum):
+    """What the operator wants of a replica."""
+
+    RUN = "run"
+    STOP = "stop"
+    """Drain, then stop; keep the record."""
+    FORGET = "forget"
+    """Drain, then stop, then drop the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change of a replica's state; ``at`` in Unix seconds."""
+
+    at: float
+    state: ReplicaState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRecord:
+    """A replica as the store knows it. Replaced whole; `generation` grows with each change of `spec` or `desired`."""
+
+    id: ReplicaId
+    spec: ReplicaSpec
+    desired: Desired
+    state: ReplicaState
+    created_at: float
+    generation: int = 1
+    url: str | None = None
+    handle: dict[str, Any] = field(default_factory=dict)
+    column: int | None = None
+    """Its column on the in-flight board while it may have requests."""
+    dialect: str | None = None
+    """Era of its wire contract, from its ``/version``; None until probed."""
+    attempt: int = 0
+    """Starts that failed in a row."""
+    not_before: float = 0.0
+    """Unix seconds before which a replica in BACKOFF is not started."""
+    drain_deadline: float | None = None
+    """Unix seconds when a draining replica is stopped with requests still running."""
+    reason: str = ""
+    """Why it is in its state, for people."""
+    history: tuple[HistoryEntry, ...] = ()
+    """Newest last, the last 50."""
+
+
+class OperationState(StrEnum):
+    """Where an operation stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something that was asked for and takes time; ``GET /admin/operations/{id}``."""
+
+    id: str
+    kind: str
+    """``create``, ``drain``, ``delete``, ``restart``, ``register``, ``scale``."""
+    state: OperationState
+    created_at: float
+    updated_at: float
+    replica_id: ReplicaId | None = None
+    model: str | None = None
+    progress: float | None = None
+    """0 to 1; None where it cannot be known."""
+    step: str = ""
+    eta_s: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDesired:
+    """How many replicas of a model are wanted, and who said so."""
+
+    name: str
+    replicas: int
+    pinned: bool = False
+    """Set by a manual scale; cleared by ``DELETE /admin/models/{name}/scale``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an ``Idempotency-Key`` stands for."""
+
+    key: str
+    fingerprint: str
+    """Digest of the method, path and body that first used the key."""
+    operation_id: str
+    created_at: float
+
+
+class Store(Protocol):
+    """Keeps records; see the module's rule on atomicity."""
+
+    async def instance_id(self) -> str:
+        """Return this fleet's id, made once and kept for ever."""
+        ...
+
+    async def replicas(self) -> list[ReplicaRecord]:
+        """Return all records, oldest first."""
+        ...
+
+    async def put_replica(self, record: ReplicaRecord) -> None:
+        """Insert or replace the record of that id."""
+        ...
+
+    async def drop_replica(self, replica_id: ReplicaId) -> None:
+        """Remove the record; an unknown id is no error."""
+        ...
+
+    async def operations(self) -> list[Operation]:
+        """Return the last 1,000 operations, oldest first."""
+        ...
+
+    async def put_operation(self, operation: Operation) -> None:
+        """Insert or replace."""
+        ...
+
+    async def models(self) -> list[ModelDesired]:
+        """Return what the admin API set for models."""
+        ...
+
+    async def put_model(self, model: ModelDesired) -> None:
+        """Insert or replace."""
+        ...
+
+    async def claim(self, claim: Claim) -> Claim:
+        """Keep ``claim`` unless its key is taken within the last 24 h; return the one that holds the key."""
+        ...
+
+    async def note(self, name: str, value: str | None = None) -> str | None:
+        """Set a named text when ``value`` is given; return the text that stands, None if there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Release the file or the connections."""
+        ...
