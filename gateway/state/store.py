@@ -1,7 +1,8 @@
-"""What must outlive a restart: which replicas are wanted, what runs, which operations were asked for.
+"""What must outlive a restart: which replicas are wanted, what runs, which operations go on.
 
-Implementations: `sqlite.SqliteStore` (one gateway alone) and, for several, Redis. Every method is atomic:
-after a crash the store holds a call's whole effect or none of it.
+Implementations: `sqlite.SqliteStore` (one gateway alone), `memory.MemoryStore` (nothing outlives it)
+and, for several gateways, Redis. Every method is atomic: after a crash the store holds a call's
+whole effect or none of it.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +33,10 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRecord:
-    """A replica as the store knows it. Replaced whole; `generation` grows with each change of `spec` or `desired`."""
+    """A replica as the store knows it, replaced whole.
+
+    `generation` grows with each change of `spec` or `desired`.
+    """
 
     id: ReplicaId
     spec: ReplicaSpec
@@ -106,6 +110,25 @@ class Claim:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one `Store.commit` writes; records replace those of the same id or name."""
+
+    replicas: tuple[ReplicaRecord, ...] = ()
+    dropped: tuple[ReplicaId, ...] = ()
+    """Ids whose records are removed; unknown ones are no error."""
+    operations: tuple[Operation, ...] = ()
+    models: tuple[ModelDesired, ...] = ()
+    undone: tuple[str, ...] = ()
+    """Models whose `ModelDesired` is removed: the configuration's count holds again."""
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to write."""
+        return bool(
+            self.replicas or self.dropped or self.operations or self.models or self.undone
+        )
+
+
 class Store(Protocol):
     """Keeps records; see the module's rule on atomicity."""
 
@@ -117,36 +140,24 @@ class Store(Protocol):
         """Return all records, oldest first."""
         ...
 
-    async def put_replica(self, record: ReplicaRecord) -> None:
-        """Insert or replace the record of that id."""
-        ...
-
-    async def drop_replica(self, replica_id: ReplicaId) -> None:
-        """Remove the record; an unknown id is no error."""
+    async def commit(self, change: Change) -> None:
+        """Apply all of ``change`` at once: what belongs together must survive a crash together."""
         ...
 
     async def operations(self) -> list[Operation]:
         """Return the last 1,000 operations, oldest first."""
         ...
 
-    async def put_operation(self, operation: Operation) -> None:
-        """Insert or replace."""
-        ...
-
     async def models(self) -> list[ModelDesired]:
         """Return what the admin API set for models."""
         ...
 
-    async def put_model(self, model: ModelDesired) -> None:
-        """Insert or replace."""
-        ...
-
     async def claim(self, claim: Claim) -> Claim:
-        """Keep ``claim`` unless its key is taken within the last 24 h; return the one that holds the key."""
+        """Keep ``claim`` unless one within the 24 h before it has its key; return what holds it."""
         ...
 
     async def note(self, name: str, value: str | None = None) -> str | None:
-        """Set a named text when ``value`` is given; return the text that stands, None if there is none."""
+        """Set a named text when ``value`` is given; return what stands, None if nothing does."""
         ...
 
     async def close(self) -> None:
