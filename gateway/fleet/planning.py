@@ -13,7 +13,7 @@ from gateway.fleet.settings import ModelSettings
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """``POST /admin/replicas``: one more replica; None leaves a choice to the model's settings."""
+    """``POST /admin/replicas``: one more replica; None leaves it to the model's settings."""
 
     model: str
     launcher: str | None = None

@@ -1,8 +1,8 @@
 """What must outlive a restart: which replicas are wanted, what runs, which operations go on.
 
-Implementations: `sqlite.SqliteStore` (one gateway alone), `memory.MemoryStore` (nothing outlives it)
-and, for several gateways, Redis. Every method is atomic: after a crash the store holds a call's
-whole effect or none of it.
+Implementations: `sqlite.SqliteStore` (one gateway alone), `memory.MemoryStore` (outlives
+nothing) and, for several gateways, Redis. Every method is atomic: after a crash the store holds
+a call's whole effect or none of it.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,15 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from backends.replica import ReplicaId, ReplicaSpec, ReplicaState
+
+KEPT_OPERATIONS = 1_000
+"""Operations that a store remembers."""
+CLAIM_S = 86_400.0
+"""Seconds for which a claim holds its key."""
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - names the condition
+    """A call failed and had no effect: a full disk, a lost connection."""
 
 
 class Desired(StrEnum):
@@ -141,11 +150,11 @@ class Store(Protocol):
         ...
 
     async def commit(self, change: Change) -> None:
-        """Apply all of ``change`` at once: what belongs together must survive a crash together."""
+        """Apply all of ``change`` at once: what belongs together survives a crash together."""
         ...
 
     async def operations(self) -> list[Operation]:
-        """Return the last 1,000 operations, oldest first."""
+        """Return the last `KEPT_OPERATIONS` operations, oldest first."""
         ...
 
     async def models(self) -> list[ModelDesired]:
@@ -153,11 +162,11 @@ class Store(Protocol):
         ...
 
     async def claim(self, claim: Claim) -> Claim:
-        """Keep ``claim`` unless one within the 24 h before it has its key; return what holds it."""
+        """Keep ``claim`` unless one of the 24 h before holds its key; return the holder."""
         ...
 
     async def note(self, name: str, value: str | None = None) -> str | None:
-        """Set a named text when ``value`` is given; return what stands, None if nothing does."""
+        """Set a named text when ``value`` is given; return what stands, None if unset."""
         ...
 
     async def close(self) -> None:
