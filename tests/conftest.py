@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest_plugins = ["tests.system.running"]
+
 
 @pytest.fixture
 def anyio_backend():
