@@ -1,0 +1,62 @@
+"""Whatever goes wrong, the client raises its own error with a code: no silence, no crash."""
+
+import pytest
+
+from tests.sdk.calls import QUESTION, REFUSED, call, for_model
+from tests.sdk.conftest import API_KEY, CUT, GOOD, UNFINISHED
+
+STREAMED = [
+    call("chat", "chat", messages=QUESTION, max_tokens=40, stream=True),
+    call("completion", "completions", prompt="Once", max_tokens=40, stream=True),
+]
+
+
+@pytest.mark.parametrize("model", [CUT, UNFINISHED])
+def test_a_stream_that_the_replica_did_not_finish_raises_after_the_text_so_far(
+    client, target, model
+):
+    results = client.call(target.gateway.url, *for_model(model, STREAMED), api_key=API_KEY)
+    for name in ("chat", "completion"):
+        assert results[name]["choices"][0]["text"], name
+        assert results[name]["error"]["class"] == "APIError", name
+        assert results[name]["error"]["code"] == "upstream_disconnected", name
+
+
+def test_asked_directly_the_same_replica_would_be_believed(client, target):
+    """The reason for the gateway's error event: without it, a short answer looks whole."""
+    calls = for_model("any", STREAMED)
+    results = client.call(target.replica_url(UNFINISHED), *calls)
+    assert results["chat"]["error"] is None
+    assert results["chat"]["choices"][0]["finish_reason"] is None
+
+
+def test_a_wrong_key_is_an_authentication_error(client, target):
+    wrong = client.call(target.gateway.url, *for_model(GOOD, STREAMED), api_key="wrong" * 8)
+    for name in ("chat", "completion"):
+        assert wrong[name]["error"] == {
+            "class": "AuthenticationError",
+            "status": 401,
+            "code": "invalid_api_key",
+            "type": "authentication_error",
+            "param": None,
+            "message": wrong[name]["error"]["message"],
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "error_class", "status", "code", "param"),
+    [
+        ("unknown model", "NotFoundError", 404, "model_not_found", "model"),
+        ("wrong type", "BadRequestError", 400, "invalid_request", "max_tokens"),
+        ("no prompt", "BadRequestError", 400, "invalid_request", "prompt"),
+        ("zero tokens", "BadRequestError", 400, "invalid_request", "max_tokens"),
+    ],
+)
+def test_a_bad_request_names_the_field(client, target, name, error_class, status, code, param):  # noqa: PLR0913, PLR0917 - a table's columns
+    results = client.call(
+        target.gateway.url, *for_model(GOOD, [REFUSED[name]]), api_key=API_KEY
+    )
+    error = results[name]["error"]
+    assert (error["class"], error["status"]) == (error_class, status)
+    assert (error["code"], error["param"]) == (code, param)
+    assert param in error["message"] or "no-such-model" in error["message"]
