@@ -1,4 +1,4 @@
-"""Which ``Host`` and ``Origin`` may speak to a port without keys, and how replicas are addressed.
+"""Which ``Host`` and ``Origin`` may use a port without keys, and how replicas are addressed.
 
 A port without keys is safe only while web pages cannot reach it: a page of any site may send
 requests to 127.0.0.1, and a site's own name may be made to resolve there (DNS rebinding). Both
@@ -87,7 +87,7 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 
 @lru_cache(maxsize=256)
 def _host_name(host: str) -> str | None:
-    """Return a ``Host`` header's name, lower case, without port and brackets; None if malformed."""
+    """Return the name in ``Host``, lower case, without port and brackets; None if malformed."""
     return _origin_name(f"http://{host}") if "/" not in host else None
 
 

@@ -1,7 +1,7 @@
 """API keys and admin tokens as digests: what a secret may look like, and how it is recognised.
 
-No secret is ever compared with another: it is hashed once and its digest is looked up. Without the
-pepper, which stays on this host, digests give nothing away, so the lookup needs no constant time.
+No secret is ever compared with another: it is hashed once and its digest is looked up. Without
+the pepper, which stays on this host, digests give nothing away, so a plain lookup will do.
 """
 
 from hashlib import blake2b
