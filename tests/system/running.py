@@ -187,6 +187,20 @@ def gateway_config(folder: Path, **sections: Any) -> dict[str, Any]:
     return config
 
 
+def _configured(
+    folder: Path, config: Mapping[str, Any] | None
+) -> tuple[list[str], dict[str, str], Mapping[str, Any]]:
+    """Return options and environment that configure ``serve``, and the settings they give."""
+    if config is not None:
+        file = folder / "gateway.yaml"
+        file.write_text(yaml.safe_dump(dict(config)))
+        return ["--config", str(file)], {}, config
+    settings = gateway_config(folder)
+    places = {("server", "port"), ("admin", "port"), ("state", "dir")}
+    environ = {f"TRTGW_{a}__{b}".upper(): str(settings[a][b]) for a, b in places}
+    return [], environ, settings
+
+
 @contextmanager
 def running_gateway(
     folder: Path,
@@ -201,36 +215,39 @@ def running_gateway(
     Args:
         folder: gets the configuration, the log and the state directory; one for each gateway.
         args: more of the command line, such as ``--demo``.
-        config: a whole configuration, as `gateway_config` makes it.
+        config: a whole configuration, as `gateway_config` makes it; None: only ports and state
+            directory are set, by the environment.
         environ: more environment.
         ready: model -> READY replicas to wait for; None waits for nothing.
-        expect_left: the test kills the gateway and looks after its replicas by another one.
+        expect_left: the test looks itself after what this gateway leaves.
     """
-    settings = dict(config) if config is not None else gateway_config(folder)
-    server, admin = settings["server"], settings["admin"]
-    state_dir = Path(settings["state"]["dir"])
-    file = folder / "gateway.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    command = [str(Path(sys.executable).with_name("trtllm-gateway")), "serve"]
-    with running(
-        [*command, "--config", str(file), *args], folder / "gateway.log", environ
-    ) as it:
+    options, variables, settings = _configured(folder, config)
+    command = [str(Path(sys.executable).with_name("trtllm-gateway")), "serve", *options, *args]
+    log = folder / "gateway.log"
+    with running(command, log, {**variables, **(environ or {})}) as process:
         gateway = RunningGateway(
-            process=it,
-            url=f"http://127.0.0.1:{server['port']}",
-            log=folder / "gateway.log",
-            admin_url=f"http://127.0.0.1:{admin['port']}",
-            state_dir=state_dir,
+            process=process,
+            url=f"http://127.0.0.1:{settings['server']['port']}",
+            log=log,
+            admin_url=f"http://127.0.0.1:{settings['admin']['port']}",
+            state_dir=Path(settings["state"]["dir"]),
         )
-        try:
+        with _ended(gateway, expect_left=expect_left):
             if ready is not None:
                 gateway.wait_ready(ready)
             yield gateway
-            gateway.family()
-            gateway.stop()
-        finally:
-            print(f"--- gateway.log\n{gateway.log_text()[-16000:]}")  # noqa: T201 - pytest shows it when the test fails
-            _end(gateway, expect_left=expect_left)
+
+
+@contextmanager
+def _ended(gateway: RunningGateway, *, expect_left: bool) -> Iterator[None]:
+    """Stop the gateway after the block, as an operator would, and look for what is left."""
+    try:
+        yield
+        gateway.family()
+        gateway.stop()
+    finally:
+        print(f"--- gateway.log\n{gateway.log_text()[-16000:]}")  # noqa: T201 - pytest shows it when the test fails
+        _end(gateway, expect_left=expect_left)
 
 
 def _end(gateway: RunningGateway, *, expect_left: bool) -> None:
