@@ -1,7 +1,7 @@
 """Launchers start and stop replicas; each kind of host has one.
 
-A launcher knows nothing of routing or health: it turns a `ReplicaSpec` into something that runs, and
-stops it again. Whether the replica is *ready* is the prober's question.
+A launcher knows nothing of routing or health: it turns a `ReplicaSpec` into something that
+runs, and stops it again. Whether the replica is *ready* is the prober's question.
 """
 
 from collections.abc import AsyncIterator
@@ -65,8 +65,8 @@ class Launcher(Protocol):
     async def launch(self, spec: ReplicaSpec, replica_id: ReplicaId) -> Replica:
         """Start a replica and return at once, before it is ready.
 
-        Calling again with the same ``replica_id`` returns the replica already there, so a caller that
-        lost the answer may repeat the call.
+        Calling again with the same ``replica_id`` returns the replica already there, so a
+        caller that lost the answer may repeat the call.
 
         Raises:
             CapacityError: the host has no room now; nothing was started.
@@ -89,9 +89,15 @@ class Launcher(Protocol):
         ...
 
     async def ended(self, replica_id: ReplicaId) -> Exit | None:
-        """Say how the replica ended; None while it runs; an `Exit` of cause ``unknown`` if it was never seen."""
+        """Say how the replica ended; None while it runs.
+
+        An `Exit` of cause ``unknown`` if it was never seen.
+        """
         ...
 
     def logs(self, replica_id: ReplicaId, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Yield its last ``tail`` lines, then with ``follow`` each new one until the caller stops."""
+        """Yield its last ``tail`` lines.
+
+        Then with ``follow`` each new one until the caller stops.
+        """
         ...

@@ -1,7 +1,7 @@
 """What a replica is: one running ``trtllm-serve``, its specification, and the states of its life.
 
-Every other module speaks of replicas in these values; the words of `ReplicaState` are the same in the
-API, the metrics, the logs and the console.
+Every other module speaks of replicas in these values; the words of `ReplicaState` are the same
+in the API, the metrics, the logs and the console.
 """
 
 from collections.abc import Mapping
@@ -65,7 +65,10 @@ TRANSITIONS: Mapping[ReplicaState, frozenset[ReplicaState]] = {
     _S.FAILED: frozenset({_S.PENDING, _S.STOPPING, _S.STOPPED, _S.DRAINING}),
     _S.LOST: frozenset({_S.STOPPING, _S.STOPPED, _S.LOADING, _S.READY}),
 }
-"""From each state, the states that may follow. Source of the words: interfaces, "Replica states"."""
+"""From each state, the states that may follow.
+
+Source of the words: interfaces, "Replica states".
+"""
 
 
 class IllegalTransition(ValueError):  # noqa: N818 - names the condition
@@ -93,7 +96,11 @@ class ReplicaSpec:
     launcher: str
     """``sim``, ``process``, or ``static`` for a replica that somebody else runs."""
     argv: tuple[str, ...] = ()
-    """The command. ``{port}`` and ``{host}`` stand for what the launcher chooses, ``{file:NAME}`` for the path of one of `files`."""
+    """The command.
+
+    ``{port}`` and ``{host}`` stand for what the launcher chooses, ``{file:NAME}`` for the path
+    of one of `files`.
+    """
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """File name -> text, written beside the replica's log before the start."""
@@ -115,6 +122,12 @@ class Replica:
     url: str
     """``http://host:port``, no slash at the end."""
     handle: Mapping[str, Any] = field(default_factory=dict)
-    """What its launcher needs to find it again: pid, start ticks, port, log path, or a container's id."""
+    """What its launcher needs to find it again.
+
+    Pid, start ticks, port, log path, or a container's id.
+    """
     spec_hash: str = ""
-    """`spec_hash` of the specification that it was started from; empty where it cannot be known."""
+    """`spec_hash` of the specification that it was started from.
+
+    Empty where it cannot be known.
+    """

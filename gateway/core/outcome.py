@@ -14,7 +14,10 @@ class Outcome(StrEnum):
     CLIENT_ERROR = "client_error"
     """4xx: the request itself was wrong."""
     REJECTED = "rejected"
-    """Refused by the gateway before a replica was asked: overload, limits, no replica, draining."""
+    """Refused by the gateway before a replica was asked.
+
+    Overload, limits, no replica, draining.
+    """
     UPSTREAM_ERROR = "upstream_error"
     TIMEOUT = "timeout"
     CLIENT_DISCONNECT = "client_disconnect"
@@ -57,7 +60,10 @@ class AttemptFacts:
 
 @dataclass(slots=True)
 class RequestFacts:
-    """One request; instants are seconds of the worker's monotonic clock (``time.perf_counter``)."""
+    """One request.
+
+    Instants are seconds of the worker's monotonic clock (``time.perf_counter``).
+    """
 
     started_at: float
     operation: str
@@ -73,7 +79,10 @@ class RequestFacts:
     outcome: Outcome = Outcome.CLIENT_DISCONNECT
     error_code: str | None = None
     rejection: str | None = None
-    """Why a `REJECTED` request was refused: the ``reason`` label of ``trtgw_rejections_total``."""
+    """Why a `REJECTED` request was refused.
+
+    The ``reason`` label of ``trtgw_rejections_total``.
+    """
     body_read_at: float = 0.0
     sent_at: float | None = None
     """When the first attempt's request was written."""
@@ -100,14 +109,20 @@ class RequestFacts:
 
     @property
     def ttft_s(self) -> float | None:
-        """First content minus the start of the request; None where no content came or nothing was streamed."""
+        """First content minus the start of the request.
+
+        None where no content came or nothing was streamed.
+        """
         return (
             None if self.first_content_at is None else self.first_content_at - self.started_at
         )
 
     @property
     def generation_s(self) -> float | None:
-        """Last content minus first content: the exact sum of the request's inter-token latencies."""
+        """Last content minus first content.
+
+        The exact sum of the request's inter-token latencies.
+        """
         if self.first_content_at is None or self.last_content_at is None:
             return None
         return self.last_content_at - self.first_content_at
@@ -121,9 +136,10 @@ class RequestFacts:
 
     @property
     def tpot_s(self) -> float | None:
-        """(E2E - TTFT) / (output tokens - 1), as NVIDIA's guide defines it; None under two tokens or without a count.
+        """(E2E - TTFT) / (output tokens - 1), as NVIDIA's guide defines it.
 
-        For several choices the tokens of all are counted, less one for each choice.
+        None under two tokens, or where the replica gave no count. For several choices the
+        tokens of all are counted, less one for each choice.
         """
         if self.generation_s is None or self.output_tokens is None:
             return None

@@ -11,7 +11,10 @@ from backends.replica import ReplicaId
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds that each part of a request may take; the defaults are those of the configuration."""
+    """Seconds that each part of a request may take.
+
+    The defaults are those of the configuration.
+    """
 
     connect_s: float = 1.0
     write_s: float = 5.0
@@ -78,6 +81,8 @@ class KeyView:
     tenant: str
     models: tuple[str, ...] | None = None
     """Models it may use; None for all."""
+    fields: frozenset[str] | None = frozenset()
+    """Scoped request fields (`gateway.core.fields`) that it may send; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,10 @@ class FleetSnapshot:
     key_pepper: bytes = b""
     """Key of the digest (BLAKE2b)."""
     allowed_hosts: tuple[str, ...] | None = None
-    """Names that ``Host`` may carry; None for any. Set when the gateway runs without keys, on loopback only."""
+    """Names that ``Host`` may carry; None for any.
+
+    Set when the gateway runs without keys, on loopback only.
+    """
     expose_replica: bool = True
     """Whether answers carry ``x-trtgw-replica``."""
     draining: bool = False

@@ -1,0 +1,135 @@
+"""What one chunk of a streamed answer says, and the same chunk in the client's terms.
+
+Every event is decoded, typed and with the parts that nobody asks about left out: that costs no
+more than to search it for marks, and a chunk that is not JSON, or not a chunk, is found at
+once.
+"""
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.errors import UpstreamProtocolError
+from gateway.core.operation import Operation
+from gateway.core.usage import Usage
+
+
+class Delta(msgspec.Struct):
+    """The part of a chat message that a chunk adds."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Raw] | None = None
+
+
+class Choice(msgspec.Struct):
+    """What a chunk says of one choice."""
+
+    index: int = 0
+    text: str | None = None
+    token_ids: list[Raw] | None = None
+    delta: Delta | None = None
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """One ``data:`` payload of a streamed answer."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: Raw | None = None
+
+
+_DECODER = msgspec.json.Decoder(Chunk)
+_HEAD = re.compile(
+    rb'\{"id":"[^"\\]*","object":"[^"\\]*","created":\d+,"model":"(?:[^"\\]|\\.)*"'
+)
+
+
+def read(payload: bytes) -> Chunk:
+    """Decode a payload.
+
+    Raises:
+        UpstreamProtocolError: it is not a chunk: broken JSON, wrong types, or no choices.
+    """
+    try:
+        chunk = _DECODER.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        raise UpstreamProtocolError("the replica sent a chunk that is not JSON") from None
+    if chunk.error is None and chunk.choices is None:
+        raise UpstreamProtocolError("the replica sent an event that is no chunk of an answer")
+    return chunk
+
+
+def has_content(choice: Choice) -> bool:
+    """Say whether the chunk brings any part of the answer for this choice.
+
+    A role alone is none, nor is an empty piece of text: trtllm-serve sends both.
+    """
+    delta = choice.delta
+    if delta is None:
+        return bool(choice.text or choice.token_ids)
+    return bool(
+        delta.content
+        or delta.reasoning_content
+        or delta.tool_calls
+        or delta.reasoning
+        or delta.refusal
+    )
+
+
+class Identity:
+    """Gives every chunk of a stream the same id, creation time and model, the client's own.
+
+    trtllm-serve of 1.0 and 1.1 makes up a new id for each chunk, later ones number them per
+    process.
+    """
+
+    __slots__ = ("_answer_id", "_chunk_head", "_created", "_head", "_model")
+
+    def __init__(
+        self, operation: Operation, *, answer_id: str, created: int, model: str
+    ) -> None:
+        """Name the answer.
+
+        ``created`` in Unix seconds, ``model`` as the client asked for it.
+        """
+        self._answer_id = answer_id
+        self._created = created
+        self._model = model
+        self._chunk_head = self._render(operation.chunk_object)
+        self._head = self._render(operation.object)
+
+    def _render(self, kind: str) -> bytes:
+        head = {
+            "id": self._answer_id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+        }
+        return msgspec.json.encode(head)[:-1]
+
+    def chunk(self, payload: bytes) -> bytes:
+        """Return a chunk's payload under this identity."""
+        return _renamed(payload, self._chunk_head)
+
+    def whole(self, body: bytes) -> bytes:
+        """Return a whole answer's body under this identity."""
+        return _renamed(body, self._head)
+
+
+def _renamed(payload: bytes, head: bytes) -> bytes:
+    match = _HEAD.match(payload)
+    if match is not None:
+        return head + payload[match.end() :]
+    # Keys in another order than trtllm-serve's: slower, and just as right.
+    fields = msgspec.json.decode(payload, type=dict[str, Raw])
+    rest = [
+        b"%b:%b" % (msgspec.json.encode(key), raw)
+        for key, raw in fields.items()
+        if key not in {"id", "object", "created", "model"}
+    ]
+    return b",".join([head, *rest]) + b"}"

@@ -1,0 +1,71 @@
+"""Endpoint picking: filters narrow the candidates, scorers rank them, a picker chooses.
+
+The three roles and their names follow the Kubernetes Gateway API Inference Extension. All of it
+is pure: the worker, a unit test and a replay of recorded traffic run the same code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from gateway.core.snapshot import ReplicaView
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A replica as the gateway sees it at one instant."""
+
+    replica: ReplicaView
+    in_flight: int
+    """Requests that all workers of this gateway have open on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which replica was chosen, and why."""
+
+    chosen: Candidate
+    reason: str
+    """``only_choice``, ``least_load`` or ``fallback``: a label of metrics."""
+    considered: int
+
+
+class Scorer(Protocol):
+    """Ranks candidates; stateless, so one instance serves every request."""
+
+    def score(self, candidates: Sequence[Candidate]) -> list[float]:
+        """Return one score in [0, 1] for each candidate, same order, 1 is best."""
+        ...
+
+
+class LeastInFlight:
+    """Prefer the replica with the fewest requests open."""
+
+    def score(self, candidates: Sequence[Candidate]) -> list[float]:
+        """Scale linearly from the busiest (0) to the least busy (1)."""
+        loads = [c.in_flight for c in candidates]
+        low, high = min(loads), max(loads)
+        if low == high:
+            return [1.0] * len(loads)
+        return [(high - load) / (high - low) for load in loads]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedPick:
+    """Sum weighted scores and take the best; ties are broken at random."""
+
+    scorers: Sequence[tuple[Scorer, float]]
+    rng: Random
+
+    def pick(self, candidates: Sequence[Candidate]) -> Decision:
+        """Choose one of ``candidates``, which must not be empty."""
+        if len(candidates) == 1:
+            return Decision(candidates[0], "only_choice", 1)
+        totals = [0.0] * len(candidates)
+        for scorer, weight in self.scorers:
+            for i, score in enumerate(scorer.score(candidates)):
+                totals[i] += weight * score
+        best = max(totals)
+        ties = [c for c, total in zip(candidates, totals, strict=True) if total == best]
+        return Decision(self.rng.choice(ties), "least_load", len(candidates))

@@ -1,0 +1,86 @@
+"""Turn a replica's error reply into one of ours.
+
+trtllm-serve reports almost everything as 400, its own faults included, in three shapes: flat
+``{"object": "error", "message": ...}``, ``{"error": "<text>"}`` and FastAPI's ``{"detail":
+...}``. Rule: only a message known to speak of the request is the client's fault; every other
+400 is a fault of the replica and may be tried elsewhere. A replica's raw text never reaches the
+client.
+"""
+
+import re
+
+import msgspec
+
+from gateway.core.errors import (
+    ContextLengthExceeded,
+    GatewayError,
+    InvalidRequest,
+    UnsupportedByReplica,
+    UpstreamError,
+)
+
+_TOO_LONG = (
+    re.compile(r"prompt length \(([\d.]+)\).*max_num_tokens \(([\d.]+)\)"),
+    re.compile(r"default_max_tokens.*max_seq_len \(([\d.]+)\)"),
+    re.compile(r"max_seq_len|max_input_len|context length|too long", re.IGNORECASE),
+)
+_FIELD = re.compile(
+    r"""['"]loc['"]: \(['"]body['"], ['"](\w+)['"]|Extra inputs.*?['"](\w+)['"]"""
+)
+_NOT_SUPPORTED = re.compile(
+    r"not supported|only .* are supported|is not enabled", re.IGNORECASE
+)
+_CLIENTS = re.compile(
+    r"validation error|Input should be|must be |should be |invalid (?:value|grammar|regex|json)"
+    r"|Field required|template|tool",
+    re.IGNORECASE,
+)
+_MAY_BE_THE_CLIENTS = frozenset({400, 404, 413, 422})
+
+
+def message_of(body: bytes) -> str:
+    """Return the message of any of the error shapes; empty where there is none."""
+    try:
+        reply = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    if not isinstance(reply, dict):
+        return ""
+    error = reply.get("error", reply.get("detail", reply.get("message", "")))
+    if isinstance(error, dict):
+        error = error.get("message", "")
+    return error if isinstance(error, str) else str(error)
+
+
+def refusal(status: int, body: bytes) -> GatewayError:
+    """Return the error that a reply of ``status`` (not 200) stands for."""
+    if status not in _MAY_BE_THE_CLIENTS:
+        return UpstreamError(f"the replica answered with HTTP status {status}")
+    return _spoken_of(message_of(body))
+
+
+def _spoken_of(message: str) -> GatewayError:
+    if any(pattern.search(message) for pattern in _TOO_LONG):
+        return ContextLengthExceeded(_context_message(message))
+    found = _FIELD.search(message)
+    field = next((group for group in found.groups() if group), None) if found else None
+    if field is not None:
+        return InvalidRequest(
+            f'the model\'s replica does not accept this "{field}"', param=field
+        )
+    if _NOT_SUPPORTED.search(message):
+        return UnsupportedByReplica(
+            "the model's replica does not support what this request asks"
+        )
+    if _CLIENTS.search(message):
+        return InvalidRequest("the model's replica found a value of this request not valid")
+    return UpstreamError("the replica failed on this request")
+
+
+def _context_message(message: str) -> str:
+    for pattern in _TOO_LONG[:2]:
+        found = pattern.search(message)
+        if found:
+            limit = found.groups()[-1].removesuffix(".0")
+            return f"the prompt is too long: this model's replica takes up to {limit} tokens"
+    return "the prompt and the answer asked for are longer than this model's context"

@@ -1,0 +1,62 @@
+"""Cut a byte stream into Server-Sent Events without decoding it.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+Reads do not line up with events: the tail of an unfinished one is kept, and only whole events
+come out. trtllm-serve ends lines with LF; CRLF is understood, a lone CR, which the standard
+also allows, is not.
+"""
+
+from gateway.core.errors import UpstreamProtocolError
+
+DONE = b"[DONE]"
+"""Payload with which OpenAI-style servers close a stream."""
+
+_DATA = b"data:"
+
+
+class SseReader:
+    """Feed bytes, get the ``data`` payload of each event that became complete."""
+
+    __slots__ = ("_max_event", "_tail")
+
+    def __init__(self, *, max_event: int = 16 << 20) -> None:
+        """Refuse events longer than ``max_event`` bytes."""
+        self._tail = b""
+        self._max_event = max_event
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether half an event is waiting for its end."""
+        return bool(self._tail)
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the payloads completed by ``chunk``, oldest first; comments give none.
+
+        Raises:
+            UpstreamProtocolError: an event grew past the limit without ending.
+        """
+        if self._tail:
+            chunk = self._tail + chunk
+        if b"\r" in chunk:
+            chunk = _with_line_feeds(chunk)
+        *events, self._tail = chunk.split(b"\n\n")
+        if len(self._tail) > self._max_event:
+            raise UpstreamProtocolError(
+                f"the replica sent an event of over {self._max_event} bytes"
+            )
+        return [payload for event in events if (payload := _payload(event))]
+
+
+def _with_line_feeds(chunk: bytes) -> bytes:
+    # JSON escapes CR inside strings, so a bare CR LF is always a line end. A CR at the very end
+    # stays: its LF comes with the next read.
+    if chunk.endswith(b"\r"):
+        return chunk[:-1].replace(b"\r\n", b"\n") + b"\r"
+    return chunk.replace(b"\r\n", b"\n")
+
+
+def _payload(event: bytes) -> bytes:
+    if event.startswith(_DATA) and b"\n" not in event:
+        return event[5:].strip(b" ")
+    lines = [line for line in event.split(b"\n") if line.startswith(_DATA)]
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines).strip(b" ")

@@ -1,0 +1,132 @@
+"""Follow one streamed answer: what was said, whether it is complete, what the client gets.
+
+The law of endings: an answer is complete only if every choice has a ``finish_reason`` and
+``[DONE]`` came. Nothing here ends a stream well on less, and nothing is handed out before the
+first content, so that until then the request can go to another replica unseen.
+"""
+
+import msgspec
+
+from gateway.core.chunks import Choice, Chunk, Identity, has_content, read
+from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
+from gateway.core.request import InferenceRequest
+from gateway.core.sse import DONE, SseReader
+from gateway.core.timing import StreamMeter
+from gateway.core.usage import Usage, add
+
+
+class AnswerStream:
+    """Reads a replica's event stream; one for each attempt."""
+
+    __slots__ = (
+        "_finished",
+        "_held",
+        "_identity",
+        "_reader",
+        "_request",
+        "_usage_payloads",
+        "done",
+        "meter",
+        "usage",
+    )
+
+    def __init__(self, request: InferenceRequest, identity: Identity) -> None:
+        """Expect the answer to ``request``, to be shown under ``identity``."""
+        self.meter = StreamMeter()
+        self.usage: Usage | None = None
+        """Sum over the prompts; None until the replica reported."""
+        self.done = False
+        """The answer is complete and ``[DONE]`` was handed out."""
+        self._request = request
+        self._identity = identity
+        self._reader = SseReader()
+        self._held: list[bytes] = []
+        self._finished: dict[int, str] = {}
+        self._usage_payloads: list[bytes] = []
+
+    @property
+    def started(self) -> bool:
+        """Whether content has come: from here on there is no second attempt."""
+        return self.meter.first_at is not None
+
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Why each finished choice ended, by index."""
+        return tuple(self._finished[i] for i in sorted(self._finished))
+
+    def feed(self, chunk: bytes, at: float) -> bytes:
+        """Take bytes that arrived ``at``; return the events that may go to the client now.
+
+        Raises:
+            UpstreamError: the replica reported a failure inside the stream.
+            UpstreamProtocolError: it sent something that is no part of an answer.
+        """
+        out: list[bytes] = []
+        for payload in self._reader.feed(chunk):
+            if self.done:  # trtllm-serve's main branch says [DONE] twice after an error
+                break
+            event = self._finish() if payload == DONE else self._take(payload, at)
+            if event:
+                out.append(event)
+        if not self.started and not self.done:
+            self._held += out
+            return b""
+        if self._held:
+            out, self._held = self._held + out, []
+        return b"".join(out)
+
+    def closed(self) -> None:
+        """Say that the replica ended its answer.
+
+        Raises:
+            UpstreamDisconnected: the answer was not complete.
+        """
+        if not self.done:
+            tokens = self.meter.events
+            raise UpstreamDisconnected(
+                f"the replica's answer ended early, after {tokens} content events"
+            )
+
+    def _take(self, payload: bytes, at: float) -> bytes:
+        chunk = read(payload)
+        if chunk.error is not None:
+            raise UpstreamError("the replica failed while it was answering")
+        for choice in chunk.choices or ():
+            self._note(choice, at)
+        if not chunk.choices and chunk.usage is not None:
+            return self._count(payload, chunk)
+        return b"data: " + self._identity.chunk(payload) + b"\n\n"
+
+    def _note(self, choice: Choice, at: float) -> None:
+        if not 0 <= choice.index < self._request.choices:
+            raise UpstreamProtocolError("the replica answered a choice that was not asked for")
+        if has_content(choice):
+            self.meter.content(choice.index, at)
+        if choice.finish_reason is not None:
+            self._finished[choice.index] = choice.finish_reason
+
+    def _count(self, payload: bytes, chunk: Chunk) -> bytes:
+        # One usage event for each prompt; the client gets their sum, once, before [DONE].
+        usage = chunk.usage or Usage()
+        self.usage = usage if self.usage is None else add(self.usage, usage)
+        self._usage_payloads.append(payload)
+        return b""
+
+    def _finish(self) -> bytes:
+        missing = self._request.choices - len(self._finished)
+        if missing:
+            raise UpstreamDisconnected(
+                f"the replica ended its answer with {missing} of {self._request.choices} "
+                "choices unfinished"
+            )
+        self.done = True
+        return self._usage_event() + b"data: [DONE]\n\n"
+
+    def _usage_event(self) -> bytes:
+        if not self._usage_payloads or not self._request.usage_wanted:
+            return b""
+        if len(self._usage_payloads) == 1:
+            payload = self._usage_payloads[0]
+        else:
+            payload = b'{"choices":[],"usage":%b}' % msgspec.json.encode(self.usage)
+        return b"data: " + self._identity.chunk(payload) + b"\n\n"

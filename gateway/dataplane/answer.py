@@ -1,0 +1,229 @@
+"""One replica's answer as it arrives: status, then the body's pieces, each with its time.
+
+Owned by one frame, which must `close` it however that frame ends. Reading is paused while more
+than 64 KiB wait to be read, so that a client that reads slowly slows the replica and not the
+gateway's memory.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import httptools
+
+from gateway.core.errors import UpstreamError, UpstreamProtocolError
+
+_HIGH_WATER_BYTES = 65_536
+_LOW_WATER_BYTES = 16_384
+_FIRST_FINAL_STATUS = 200
+
+
+class Carrier(Protocol):
+    """The connection that an answer came over."""
+
+    transport: asyncio.Transport | None
+
+    def release(self, *, reusable: bool) -> None:
+        """Give the connection back, or end it."""
+        ...
+
+
+class Answer:
+    """What a replica sends back to one request."""
+
+    __slots__ = (
+        "_arrived",
+        "_carrier",
+        "_complete",
+        "_failure",
+        "_head_seen",
+        "_limit_at",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_pieces",
+        "_timer",
+        "_waiter",
+        "_waiting_bytes",
+        "connect_s",
+        "status",
+    )
+
+    def __init__(self, carrier: Carrier, *, connect_s: float | None) -> None:
+        """Read from ``carrier``.
+
+        ``connect_s`` is how long connecting took, None if it was pooled.
+        """
+        self.status = 0
+        self.connect_s = connect_s
+        self._carrier: Carrier | None = carrier
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._arrived: deque[tuple[float, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._paused = False
+        self._head_seen = False
+        self._complete = False
+        self._failure: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._limit_at = 0.0
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """Refuse a second answer: nobody asked for one."""
+        if self._complete:
+            raise UpstreamProtocolError("the replica sent more than its answer")
+
+    def on_headers_complete(self) -> None:
+        """Note the status; 1xx answers announce, they do not answer."""
+        status = self._parser.get_status_code()
+        if status >= _FIRST_FINAL_STATUS:
+            self.status = status
+            self._head_seen = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end; the end of a 1xx is none."""
+        if self._head_seen:
+            self._complete = True
+
+    # What the connection calls.
+
+    def feed(self, data: bytes, at: float) -> None:
+        """Take bytes that arrived ``at``."""
+        if self._complete:
+            self.fail(UpstreamProtocolError("the replica sent more than its answer"))
+            return
+        self._parser.feed_data(data)
+        pieces = self._pieces
+        if pieces:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            self._arrived.append((at, body))
+            self._hold_back(len(body))
+        self._wake()
+
+    def fail(self, failure: UpstreamError) -> None:
+        """End the answer, unless it is whole already: what arrived before can still be read."""
+        if self._failure is None:
+            self._failure = failure
+        self._wake()
+
+    # What the owner calls.
+
+    async def head(self, until: float) -> None:
+        """Wait for the status line.
+
+        Raises:
+            UpstreamError: the connection ended, or carried no HTTP.
+            TimeoutError: ``until`` (loop time) passed.
+        """
+        while not self._head_seen:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait(until)
+
+    async def read(self, until: float) -> tuple[float, bytes] | None:
+        """Return the next bytes and when they arrived; None at the end of a whole answer.
+
+        Raises:
+            UpstreamError: the answer broke off; what had arrived was returned before.
+            TimeoutError: nothing came ``until`` (loop time); reading may go on.
+        """
+        while True:
+            if self._arrived:
+                return self._pop()
+            if self._complete:
+                return None
+            if self._failure is not None:
+                raise self._failure
+            await self._wait(until)
+
+    async def whole(self, until: float, *, limit: int) -> bytes:
+        """Return the rest of the body.
+
+        Raises:
+            UpstreamProtocolError: it is longer than ``limit`` bytes.
+            UpstreamError, TimeoutError: as `read`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while (arrival := await self.read(until)) is not None:
+            parts.append(arrival[1])
+            size += len(arrival[1])
+            if size > limit:
+                raise UpstreamProtocolError(f"the replica's reply is longer than {limit} bytes")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Give the connection back if the answer was read whole, else end it.
+
+        Safe to call twice.
+        """
+        carrier, self._carrier = self._carrier, None
+        if carrier is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        whole = self._complete and self._failure is None and not self._arrived
+        if self._paused and carrier.transport is not None:
+            carrier.transport.resume_reading()
+        carrier.release(reusable=whole and self._parser.should_keep_alive())
+
+    def _pop(self) -> tuple[float, bytes]:
+        arrival = self._arrived.popleft()
+        self._waiting_bytes -= len(arrival[1])
+        if (
+            self._paused
+            and self._waiting_bytes <= _LOW_WATER_BYTES
+            and self._carrier is not None
+        ):
+            self._paused = False
+            if self._carrier.transport is not None:
+                self._carrier.transport.resume_reading()
+        return arrival
+
+    def _hold_back(self, size: int) -> None:
+        self._waiting_bytes += size
+        if self._waiting_bytes > _HIGH_WATER_BYTES and not self._paused and self._carrier:
+            self._paused = True
+            if self._carrier.transport is not None:
+                self._carrier.transport.pause_reading()
+
+    async def _wait(self, until: float) -> None:
+        """Wait for anything to happen, at most ``until``."""
+        self._limit_at = until
+        # One timer serves many waits: it is armed once and moves on when it finds the limit
+        # moved.
+        if self._timer is None or self._timer.when() > until:
+            self._arm(until)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._look_up)
+
+    def _look_up(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() >= self._limit_at:
+            self._waiter.set_exception(TimeoutError())
+        else:
+            self._arm(self._limit_at)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

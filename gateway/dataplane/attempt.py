@@ -1,0 +1,145 @@
+"""Send a request to one replica and carry the answer back: one try, with one owner.
+
+The frame of `run` owns the answer: it is given back however the try ends.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.core.dialect import body_for
+from gateway.core.errors import UpstreamTimeout
+from gateway.core.outcome import AttemptFacts, RequestFacts
+from gateway.core.patience import Patience
+from gateway.core.refusal import refusal
+from gateway.core.snapshot import ReplicaView
+from gateway.core.stream import AnswerStream
+from gateway.core.usage import Usage
+from gateway.core.whole import read_whole
+from gateway.dataplane.answer import Answer
+from gateway.dataplane.exchange import AttemptTrace, Exchange
+from gateway.dataplane.relay import relay
+from gateway.dataplane.upstream import Upstream
+
+_OK = 200
+_MOST_REPLY_BYTES = 256 << 20
+_MOST_ERROR_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one replica."""
+
+    exchange: Exchange
+    replica: ReplicaView
+    facts: AttemptFacts
+    trace: AttemptTrace | None
+    clock: Callable[[], float]
+
+    async def run(self, upstream: Upstream) -> None:
+        """Ask and answer.
+
+        Raises:
+            GatewayError: it failed; `client.content_sent` says whether the client saw any of
+            it.
+        """
+        exchange = self.exchange
+        patience = self._patience()
+        sent_at = self.clock()
+        if exchange.facts.sent_at is None:
+            exchange.facts.sent_at = sent_at
+        exchange.client.headers = exchange.answer_headers(
+            self.replica, self.facts.number, sent_at
+        )
+        answer = await self._ask(upstream, patience)
+        self.facts.connect_s = answer.connect_s
+        try:
+            if answer.status != _OK:
+                reply = await _whole(answer, patience, _MOST_ERROR_BYTES)
+                raise refusal(answer.status, reply)
+            if exchange.request.stream:
+                await self._stream(answer, patience)
+            else:
+                await self._reply(answer, patience)
+        finally:
+            answer.close()
+
+    def _patience(self) -> Patience:
+        # Limits run on the loop's clock, which timers use; measurements on the worker's, which
+        # is finer. The request's start is carried over as its age.
+        at = asyncio.get_running_loop().time()
+        return Patience(
+            self.exchange.model.timeouts,
+            stream=self.exchange.request.stream,
+            prompt_bytes=self.exchange.request.prompt_bytes,
+            started_at=at - (self.clock() - self.exchange.facts.started_at),
+            at=at,
+        )
+
+    async def _ask(self, upstream: Upstream, patience: Patience) -> Answer:
+        request, replica = self.exchange.request, self.replica
+        headers = b"x-request-id: %b\r\n" % self.exchange.facts.request_id.encode()
+        if self.trace is not None:
+            headers += b"traceparent: %b\r\n" % self.trace.traceparent
+        try:
+            return await upstream.ask(
+                request.operation.path,
+                body_for(request, source=replica.source, dialect=replica.dialect),
+                headers=headers,
+                connect_s=self.exchange.model.timeouts.connect_s,
+                head_until=patience.first_token_at,
+            )
+        except TimeoutError:
+            raise _timeout(patience) from None
+
+    async def _stream(self, answer: Answer, patience: Patience) -> None:
+        facts = self.exchange.facts
+        stream = AnswerStream(self.exchange.request, self.exchange.identity)
+
+        def first(arrived_at: float) -> None:
+            self.facts.first_content_at = arrived_at
+            facts.first_relay_s = self.clock() - arrived_at
+
+        try:
+            await relay(answer, stream, self.exchange.client, patience, first)
+            await self.exchange.client.finish()
+        finally:
+            _note_stream(facts, stream)
+
+    async def _reply(self, answer: Answer, patience: Patience) -> None:
+        body = await _whole(answer, patience, _MOST_REPLY_BYTES)
+        whole, shown = read_whole(body, self.exchange.request, self.exchange.identity)
+        self.exchange.facts.finish_reasons = whole.finish_reasons
+        _note_usage(self.exchange.facts, whole.usage)
+        self.exchange.client.content_sent = True
+        await self.exchange.client.reply(_OK, shown)
+
+
+async def _whole(answer: Answer, patience: Patience, limit: int) -> bytes:
+    try:
+        return await answer.whole(patience.first_token_at, limit=limit)
+    except TimeoutError:
+        raise _timeout(patience) from None
+
+
+def _timeout(patience: Patience) -> Exception:
+    fault = patience.fault(asyncio.get_running_loop().time(), started=False)
+    return fault or UpstreamTimeout("the replica did not answer in time")
+
+
+def _note_stream(facts: RequestFacts, stream: AnswerStream) -> None:
+    meter = stream.meter
+    facts.first_content_at = meter.first_at
+    facts.last_content_at = meter.last_at
+    facts.gaps_s = meter.gaps_s
+    facts.content_events = meter.events
+    facts.finish_reasons = stream.finish_reasons
+    _note_usage(facts, stream.usage)
+
+
+def _note_usage(facts: RequestFacts, usage: Usage | None) -> None:
+    if usage is not None:
+        facts.input_tokens = usage.prompt_tokens
+        facts.output_tokens = usage.completion_tokens
+        facts.cached_tokens = usage.cached_tokens
+        facts.reasoning_tokens = usage.reasoning_tokens

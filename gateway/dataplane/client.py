@@ -1,0 +1,190 @@
+"""The client's side of one request: its body, its leaving, and what it is sent.
+
+Rule: the status line goes out once, and after it a failure can only be told inside the stream.
+A server says nothing of a client that left unless it is asked, so one small task asks as long
+as the request runs.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+
+from litestar.types import Receive, Scope, Send
+
+from gateway.core.errors import GatewayError, RequestTooLarge, error_body, error_event
+
+Header = tuple[bytes, bytes]
+
+_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # a proxy in front must not save chunks up
+)
+PING = b": ping\n\n"
+
+
+class ClientLeft(Exception):  # noqa: N818 - names the condition
+    """The client closed its connection before the answer was complete."""
+
+
+class Client:
+    """One client connection for the length of one request."""
+
+    __slots__ = ("_receive", "_send", "committed", "content_sent", "headers", "status")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        """Speak through the server's ``receive`` and ``send``."""
+        self._receive = receive
+        self._send = send
+        self.headers: list[Header] = []
+        """Sent with whatever status line goes out."""
+        self.status = 0
+        self.committed = False
+        """The status line went out."""
+        self.content_sent = False
+        """Part of an answer went out: no other replica may be tried."""
+
+    async def body(self, *, declared: int | None, limit: int) -> bytes:
+        """Read the request's body.
+
+        Raises:
+            RequestTooLarge: it is, or says it is, longer than ``limit`` bytes.
+            ClientLeft: the client closed the connection first.
+        """
+        if declared is not None and declared > limit:
+            raise _too_large(limit)
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return _within(limit, message["body"])
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] != "http.request":
+                raise ClientLeft
+            parts.append(message["body"])
+            size += len(message["body"])
+            if size > limit:
+                raise _too_large(limit)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self._receive()
+
+    def leaving(self) -> "Leaving":
+        """Return a context that ends with `ClientLeft` as soon as the client leaves."""
+        return Leaving(self._receive)
+
+    async def stream(self, events: bytes) -> None:
+        """Send whole events, after the status line if it has not gone out."""
+        if not self.committed:
+            await self._start(200, [*_STREAM, *self.headers])
+        self.content_sent = True
+        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+
+    async def ping(self) -> None:
+        """Show a waiting client that its request is alive.
+
+        Commits the status, not the answer.
+        """
+        if not self.committed:
+            await self._start(200, [*_STREAM, *self.headers])
+        await self._send({"type": "http.response.body", "body": PING, "more_body": True})
+
+    async def finish(self) -> None:
+        """End the stream."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def reply(
+        self, status: int, body: bytes, *, more: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        """Send a whole JSON reply."""
+        head = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *self.headers,
+            *(more or {}).items(),
+        ]
+        await self._start(status, head)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def fail(self, error: GatewayError) -> None:
+        """Tell of ``error``: as a status, or as the last event of a stream that has begun."""
+        if self.committed:
+            await self._send(
+                {"type": "http.response.body", "body": error_event(error), "more_body": False}
+            )
+            return
+        more: dict[bytes, bytes] = {}
+        if not error.client_may_retry:
+            more[b"x-should-retry"] = b"false"
+        if error.retry_after_s is not None:
+            more[b"retry-after"] = b"%d" % max(1, round(error.retry_after_s))
+            more[b"retry-after-ms"] = b"%d" % round(error.retry_after_s * 1000)
+        await self.reply(error.status, error_body(error), more=more)
+
+    async def _start(self, status: int, headers: list[Header]) -> None:
+        self.status = status
+        self.committed = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+class Leaving:
+    """Cancels the request's task when the client leaves, and turns that into `ClientLeft`."""
+
+    __slots__ = ("_left", "_receive", "_task", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        """Ask ``receive``, which must have given the whole body."""
+        self._receive = receive
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine always runs in one
+        self._task = task
+        # Owned by this frame: it never outlives it.
+        self._watcher = loop.create_task(self._watch())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._left:
+            self._watcher.cancel()
+            return
+        if (
+            kind is None
+        ):  # it left as the work was done: take the cancellation that is on its way
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                kind = asyncio.CancelledError
+        self._task.uncancel()
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise ClientLeft from None
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        self._task.cancel()
+
+
+def _within(limit: int, body: bytes) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the request body is over the limit of {limit} bytes")
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the first header called ``name`` (lower case); None if there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,161 @@
+"""The entry of the data plane: from an ASGI call to a request, from any end to one answer.
+
+Mounted raw, with no middleware: each stage is a direct call, and one frame owns the request
+from its first byte to its facts being recorded, however it ends.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from litestar.types import HTTPScope, Receive, Send
+
+from gateway.core.chunks import Identity
+from gateway.core.dialect import with_max_tokens
+from gateway.core.errors import (
+    GatewayError,
+    GatewayInternal,
+    MethodNotAllowed,
+    RequestTooLarge,
+)
+from gateway.core.operation import Operation
+from gateway.core.outcome import Outcome, RequestFacts
+from gateway.core.request import cut, model_name, parse
+from gateway.core.snapshot import FleetSnapshot, KeyView
+from gateway.dataplane import gate
+from gateway.dataplane.client import Client, ClientLeft
+from gateway.dataplane.exchange import Exchange, RequestTrace
+from gateway.dataplane.pipeline import Pipeline
+
+_CLIENT_LEFT = 499
+_OK = 200
+_LOG = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """Takes the facts of requests: metrics and the log."""
+
+    def started(self, model: str) -> None:
+        """Count a request in flight."""
+        ...
+
+    def finished(self, facts: RequestFacts) -> None:
+        """Record a request that ended; called once for each, also for refused ones."""
+        ...
+
+
+class Tracer(Protocol):
+    """Starts spans."""
+
+    def begin(
+        self, headers: Iterable[tuple[bytes, bytes]], facts: RequestFacts
+    ) -> RequestTrace | None:
+        """Start a request's span; None where nothing is traced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """What every request of a worker shares."""
+
+    snapshot: Callable[[], FleetSnapshot]
+    pipeline: Pipeline
+    recorder: Recorder
+    tracer: Tracer
+    clock: Callable[[], float]
+    """Monotonic seconds, as fine as there is."""
+    wall_clock: Callable[[], float]
+    """Unix seconds."""
+    new_id: Callable[[], str]
+    """Random hex digits for ids."""
+
+
+class Handler:
+    """Serves one operation as an ASGI application."""
+
+    def __init__(self, operation: Operation, plane: DataPlane) -> None:
+        """Serve ``operation`` on ``plane``."""
+        self._operation = operation
+        self._plane = plane
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer one request; never raises but when the server itself ends the task."""
+        plane = self._plane
+        facts = RequestFacts(started_at=plane.clock(), operation=self._operation.name)
+        facts.request_id = gate.request_id(scope) or f"req-{plane.new_id()}"
+        client = Client(receive, send)
+        client.headers = [(b"x-request-id", facts.request_id.encode())]
+        try:
+            await self._serve(scope, client, facts)
+            facts.outcome, facts.code = Outcome.OK, _OK
+        except ClientLeft:
+            facts.code = client.status or _CLIENT_LEFT
+        except GatewayError as failure:
+            await _tell(client, failure, facts)
+        except Exception:  # noqa: BLE001 - the last line of defence: the client gets an answer
+            _LOG.exception("request %s failed in the gateway itself", facts.request_id)
+            await _tell(client, GatewayInternal("the gateway failed on this request"), facts)
+        finally:
+            facts.ended_at = plane.clock()
+            plane.recorder.finished(facts)
+
+    async def _serve(self, scope: HTTPScope, client: Client, facts: RequestFacts) -> None:
+        plane = self._plane
+        snapshot = plane.snapshot()
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"{self._operation.path} takes POST, not {scope['method']}")
+        key = gate.admit(scope, snapshot)
+        facts.key_id, facts.tenant = key.id, key.tenant
+        body = await client.body(
+            declared=gate.declared_bytes(scope), limit=gate.body_limit(snapshot)
+        )
+        facts.body_read_at = plane.clock()
+        exchange = self._exchange(body, snapshot, key, client, facts)
+        exchange.trace = plane.tracer.begin(scope["headers"], facts)
+        plane.recorder.started(facts.model)
+        try:
+            async with client.leaving():
+                await plane.pipeline.serve(exchange)
+        finally:
+            if exchange.trace is not None:
+                facts.ended_at = plane.clock()
+                exchange.trace.finish(facts)
+
+    def _exchange(
+        self,
+        body: bytes,
+        snapshot: FleetSnapshot,
+        key: KeyView,
+        client: Client,
+        facts: RequestFacts,
+    ) -> Exchange:
+        fields = cut(body, depth=gate.depth_limit(snapshot))
+        name = model_name(fields)
+        model = gate.find_model(snapshot, name, key)
+        facts.model = model.name
+        limits = model.limits
+        if len(body) > limits.body_bytes:
+            raise RequestTooLarge(
+                f"the request body is over this model's limit of {limits.body_bytes} bytes"
+            )
+        request = parse(self._operation, fields, limits, scopes=key.fields)
+        if limits.default_max_tokens is not None:
+            request = with_max_tokens(request, limits.default_max_tokens)
+        facts.stream, facts.choices = request.stream, request.choices
+        identity = Identity(
+            self._operation,
+            answer_id=self._operation.id_prefix + self._plane.new_id(),
+            created=int(self._plane.wall_clock()),
+            model=name,
+        )
+        return Exchange(request, model, client, facts, identity, None, snapshot.expose_replica)
+
+
+async def _tell(client: Client, failure: GatewayError, facts: RequestFacts) -> None:
+    begun = client.committed
+    facts.error_code = failure.code
+    facts.rejection = failure.rejection
+    facts.outcome = Outcome.STREAM_BROKEN if client.content_sent else failure.outcome
+    await client.fail(failure)
+    facts.code = _OK if begun else failure.status

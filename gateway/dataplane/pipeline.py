@@ -1,0 +1,136 @@
+"""The stages of a request between its check and its answer, in the one order that is right.
+
+Pick before lease, so that the count is of the replica that gets the request; lease before
+connect, so that a burst sees itself; release last, when nothing of the attempt is left. Up to
+the first content a failure moves the request to another replica, after it the stream can only
+be ended with the truth.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from backends.replica import ReplicaId
+from gateway.core.dialect import needs, unsupported
+from gateway.core.errors import GatewayError, ModelLoading, NoReplica
+from gateway.core.filters import able, untried
+from gateway.core.outcome import AttemptFacts, AttemptOutcome
+from gateway.core.picking import Candidate, WeightedPick
+from gateway.core.snapshot import ModelView, ReplicaView
+from gateway.dataplane.attempt import Attempt
+from gateway.dataplane.exchange import Exchange
+from gateway.dataplane.upstream import Upstream
+
+_RETRY_AFTER_S = 2.0
+
+
+class Leases(Protocol):
+    """The in-flight board as a worker uses it."""
+
+    def loads(self, columns: Sequence[int]) -> list[int]:
+        """Return the requests open on the replica of each column, over all workers."""
+        ...
+
+    def add(self, column: int, delta: int) -> None:
+        """Count requests of this worker."""
+        ...
+
+
+class Pipeline:
+    """Serves checked requests; one for each worker."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        picker: WeightedPick,
+        upstream: Callable[[str, int], Upstream],
+        on_failure: Callable[[ReplicaView, GatewayError], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Count on ``leases``, choose with ``picker``, connect by ``upstream(host, port)``.
+
+        Each failure of a replica's is reported to ``on_failure``.
+        """
+        self._leases = leases
+        self._picker = picker
+        self._upstream = upstream
+        self._on_failure = on_failure
+        self._clock = clock
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request.
+
+        Raises:
+            GatewayError: it could not be answered, or its answer broke off; the caller tells
+            the client.
+        """
+        candidates = self._candidates(exchange)
+        tried: set[ReplicaId] = set()
+        while True:
+            replica = self._picker.pick(untried(candidates, tried)).chosen.replica
+            tried.add(replica.id)
+            try:
+                await self._attempt(exchange, replica)
+            except GatewayError as failure:
+                if not failure.retryable:
+                    raise
+                self._on_failure(replica, failure)
+                if exchange.client.content_sent:
+                    raise
+                if len(tried) >= exchange.model.attempts or not untried(candidates, tried):
+                    exchange.facts.retries_exhausted = True
+                    raise
+                exchange.facts.retries.append(failure.attempt_outcome)
+            else:
+                return
+
+    def _candidates(self, exchange: Exchange) -> list[Candidate]:
+        """Return the replicas that can serve the request, with their load; never none."""
+        replicas = _replicas(exchange.model)
+        loads = self._leases.loads([replica.column for replica in replicas])
+        candidates = [
+            Candidate(replica, load) for replica, load in zip(replicas, loads, strict=True)
+        ]
+        oldest, field = needs(exchange.request)
+        fit = able(candidates, oldest)
+        if not fit:
+            raise unsupported(field or "model", [replica.dialect for replica in replicas])
+        return fit
+
+    async def _attempt(self, exchange: Exchange, replica: ReplicaView) -> None:
+        facts = AttemptFacts(
+            number=len(exchange.facts.attempts) + 1,
+            replica=replica.id,
+            host=replica.host,
+            port=replica.port,
+            started_at=self._clock(),
+        )
+        exchange.facts.attempts.append(facts)
+        trace = exchange.trace.attempt(facts) if exchange.trace is not None else None
+        attempt = Attempt(exchange, replica, facts, trace, self._clock)
+        self._leases.add(replica.column, 1)
+        try:
+            await attempt.run(self._upstream(replica.host, replica.port))
+            facts.outcome = AttemptOutcome.OK
+        except GatewayError as failure:
+            facts.outcome = failure.attempt_outcome
+            facts.error_code = failure.code
+            raise
+        finally:
+            self._leases.add(replica.column, -1)
+            facts.ended_at = self._clock()
+            if trace is not None:
+                trace.finish(facts)
+
+
+def _replicas(model: ModelView) -> Sequence[ReplicaView]:
+    if model.replicas:
+        return model.replicas
+    if model.loading:
+        raise ModelLoading(
+            f'model "{model.name}" is still loading; try again soon',
+            retry_after_s=_RETRY_AFTER_S,
+        )
+    raise NoReplica(
+        f'no replica of model "{model.name}" is ready', retry_after_s=_RETRY_AFTER_S
+    )

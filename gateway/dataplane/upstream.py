@@ -1,0 +1,197 @@
+"""Speak HTTP/1.1 to one replica over pooled connections, with a time stamp on every arrival.
+
+Rules: a connection goes back to the pool only after a whole answer; whatever else happened, it
+is aborted, which is also how trtllm-serve learns that nobody wants the answer any more. Pooled
+connections are dropped well before the server's own keep-alive of 5 s, and one that the server
+closed all the same is replaced once, unseen.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+from typing_extensions import override
+
+from gateway.core.errors import (
+    UpstreamConnectFailed,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamProtocolError,
+)
+from gateway.dataplane.answer import Answer
+
+IDLE_S = 4.0
+"""Keep a connection this long unused; trtllm-serve closes it after 5 s."""
+_MOST_IDLE = 1024
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection to a replica; carries one answer at a time."""
+
+    __slots__ = ("_answer", "_clock", "_upstream", "idle_at", "transport")
+
+    def __init__(self, upstream: "Upstream", clock: Callable[[], float]) -> None:
+        """Belong to ``upstream``'s pool."""
+        self._upstream = upstream
+        self._clock = clock
+        self._answer: Answer | None = None
+        self.transport: asyncio.Transport | None = None
+        self.idle_at = 0.0
+        """Loop time when it was last given back."""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
+        self.transport = transport
+
+    def ask(self, head: bytes, body: bytes, answer: Answer) -> None:
+        """Send a request; what comes back goes to ``answer``."""
+        assert self.transport is not None  # noqa: S101 - set before it is handed out
+        self._answer = answer
+        self.transport.writelines((head, body))
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Hand arriving bytes to the answer, stamped."""
+        answer = self._answer
+        if answer is None:  # bytes that nobody asked for: not a connection to trust
+            self.abort()
+            return
+        try:
+            answer.feed(data, self._clock())
+        except (httptools.HttpParserError, httptools.HttpParserCallbackError):
+            answer.fail(UpstreamProtocolError("the replica's reply is not valid HTTP"))
+            self.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits, or leave the pool."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            self._upstream.forget(self)
+        else:
+            answer.fail(UpstreamDisconnected("the replica closed the connection early"))
+
+    def release(self, *, reusable: bool) -> None:
+        """Give the connection back, or end it."""
+        self._answer = None
+        if reusable and self.transport is not None and not self.transport.is_closing():
+            self._upstream.keep(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once: the peer sees it now, whatever is still unsent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Upstream:
+    """The connections to one replica, newest first."""
+
+    def __init__(self, host: str, port: int, *, clock: Callable[[], float]) -> None:
+        """Connect to ``host:port`` as needed."""
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._idle: list[Connection] = []
+        name = f"[{host}]" if ":" in host else host
+        self._rest = (
+            f" HTTP/1.1\r\nHost: {name}:{port}\r\nContent-Type: application/json\r\n"
+        ).encode()
+
+    async def ask(
+        self, path: str, body: bytes, *, headers: bytes, connect_s: float, head_until: float
+    ) -> Answer:
+        """Send a POST and return its answer once the status line is there.
+
+        Args:
+            path: the route.
+            body: JSON.
+            headers: more header lines, each ended by CR LF.
+            connect_s: longest time to connect.
+            head_until: loop time by which the status line must have come.
+
+        Raises:
+            UpstreamConnectFailed: no connection could be made; the replica saw nothing.
+            UpstreamDisconnected: the replica closed it without a status line.
+            UpstreamProtocolError: what came is no HTTP.
+            TimeoutError: ``head_until`` passed.
+        """
+        head = b"POST %b%b%bContent-Length: %d\r\n\r\n" % (
+            path.encode(),
+            self._rest,
+            headers,
+            len(body),
+        )
+        pooled = self._take()
+        if pooled is not None:
+            try:
+                return await _exchange(pooled, head, body, head_until, None)
+            except UpstreamDisconnected:
+                # The server's keep-alive ran out as we wrote: it never read the request.
+                pass
+        before = self._clock()
+        fresh = await self._connect(connect_s)
+        return await _exchange(fresh, head, body, head_until, self._clock() - before)
+
+    async def _connect(self, connect_s: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, self._clock), self._host, self._port
+                )
+        except TimeoutError:
+            raise UpstreamConnectFailed(
+                f"no connection to the replica within {connect_s:g} s"
+            ) from None
+        except OSError as problem:
+            reason = problem.strerror or "no connection"
+            raise UpstreamConnectFailed(f"the replica cannot be reached: {reason}") from None
+        return connection
+
+    def _take(self) -> Connection | None:
+        oldest = asyncio.get_running_loop().time() - IDLE_S
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.idle_at >= oldest:
+                return connection
+            # The newest is too old, so all are.
+            for stale in (connection, *self._idle):
+                stale.abort()
+            self._idle.clear()
+        return None
+
+    def keep(self, connection: Connection) -> None:
+        """Take back a connection whose answer was read to its end."""
+        if len(self._idle) >= _MOST_IDLE:
+            connection.abort()
+            return
+        connection.idle_at = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that the server closed while it was idle."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """End the idle connections; those in use end with their answers."""
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
+
+
+async def _exchange(
+    connection: Connection, head: bytes, body: bytes, until: float, connect_s: float | None
+) -> Answer:
+    answer = Answer(connection, connect_s=connect_s)
+    connection.ask(head, body, answer)
+    try:
+        await answer.head(until)
+    except (UpstreamError, TimeoutError, asyncio.CancelledError):
+        answer.close()
+        raise
+    return answer
