@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from gateway.core.outcome import AttemptOutcome, Outcome, RequestFacts
 from gateway.telemetry.catalogue import CATALOGUE, OTHER, REJECTION_REASONS, SIGNALS, Filler
-from gateway.telemetry.model_series import LiveRequest, ModelSeries, TraceMark
+from gateway.telemetry.model_series import LiveRequest, ModelSeries
 from gateway.telemetry.replica_series import ReplicaSeries
-from gateway.telemetry.series import Registry
+from gateway.telemetry.series import Registry, TraceMark
 
 LINGER_S = 900.0
 """How long the series of a removed model or replica are still exposed."""

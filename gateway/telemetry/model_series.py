@@ -9,7 +9,7 @@ number of output tokens is unknown adds to neither.
 from dataclasses import dataclass
 
 from gateway.core.outcome import Outcome, RequestFacts
-from gateway.telemetry.series import Exemplar, Histogram, Registry
+from gateway.telemetry.series import Exemplar, Histogram, Registry, TraceMark
 
 
 @dataclass(slots=True)
@@ -22,16 +22,6 @@ class LiveRequest:
     gaps: int = 0
     events: int = 0
     ttft_counted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TraceMark:
-    """The exported trace of a request, for exemplars."""
-
-    trace_id: str
-    """32 hexadecimal digits."""
-    at: float
-    """Unix seconds when the request ended."""
 
 
 class ModelSeries:

@@ -7,6 +7,7 @@ supervisor may read the dump of a worker that runs an older version.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -24,6 +25,16 @@ class Exemplar(msgspec.Struct, array_like=True, frozen=True):
     value: float
     at: float
     """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceMark:
+    """The exported trace of a request, for exemplars."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    at: float
+    """Unix seconds when the request ended."""
 
 
 class Histogram:
