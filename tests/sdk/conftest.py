@@ -1,16 +1,18 @@
-"""One gateway for all tests of real clients: it asks for a key, some models misbehave."""
+"""One gateway for all tests of real clients: it asks for a key; one model can misbehave."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from tests.sdk.clients import CLIENTS, Client
 from tests.system.running import RunningGateway, gateway_config, running_gateway
 
-GOOD, CUT, UNFINISHED = "llama-3.3-70b", "cut-mid-stream", "unfinished"
+GOOD, FAULTY = "llama-3.3-70b", "faulty"
+SOURCE = "nvidia/Llama-3.3-70B-Instruct-FP8"
 API_KEY = "test-key-of-20-visible-characters"
-FAULTS = {CUT: "cut:after_tokens=5", UNFINISHED: "early_end:after_tokens=5"}
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,26 @@ class Target:
         """Return the URL of one replica, for asking it directly."""
         return str(self.gateway.ready_replicas(model)[0]["url"])
 
+    @contextmanager
+    def fault(self, kind: str, **keys: float) -> Iterator[None]:
+        """Let the replica of the model `FAULTY` fail in this way for the block."""
+        route = self.replica_url(FAULTY) + "/_sim/faults"
+        httpx.post(route, json=[{"kind": kind, **keys}], timeout=10).raise_for_status()
+        try:
+            yield
+        finally:
+            httpx.delete(route, timeout=10).raise_for_status()
+
 
 def _model(name: str, replicas: int) -> dict[str, object]:
-    faults = [FAULTS[name]] if name in FAULTS else []
     return {
         "name": name,
-        "source": "nvidia/Llama-3.3-70B-Instruct-FP8",
+        "source": SOURCE,
         "launcher": "sim",
         "replicas": {"initial": replicas},
-        "sim": {"time_scale": 0.1, "faults": faults},
+        "sim": {"time_scale": 0.1},
         "retry": {"attempts": 1},
+        "timeouts": {"between_tokens_s": 60 if name == GOOD else 2},
     }
 
 
@@ -42,7 +54,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("sdk")
     key_file = folder / "app.key"
     key_file.write_text(API_KEY)
-    wanted = {GOOD: 2, CUT: 1, UNFINISHED: 1}
+    wanted = {GOOD: 2, FAULTY: 1}
     config = gateway_config(
         folder,
         auth={"mode": "keys", "keys": [{"name": "app", "key_file": str(key_file)}]},

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sdk.calls import QUESTION, REFUSED, call, for_model
-from tests.sdk.conftest import API_KEY, CUT, GOOD, UNFINISHED
+from tests.sdk.conftest import API_KEY, FAULTY, GOOD
 
 STREAMED = [
     call("chat", "chat", messages=QUESTION, max_tokens=40, stream=True),
@@ -11,21 +11,33 @@ STREAMED = [
 ]
 
 
-@pytest.mark.parametrize("model", [CUT, UNFINISHED])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("cut", "upstream_disconnected"),
+        ("end_early", "upstream_disconnected"),
+        ("half_event", "upstream_disconnected"),
+        ("no_done", "upstream_disconnected"),
+        ("garbage", "upstream_protocol_error"),
+        ("stall", "upstream_stalled"),
+    ],
+)
 def test_a_stream_that_the_replica_did_not_finish_raises_after_the_text_so_far(
-    client, target, model
+    client, target, kind, code
 ):
-    results = client.call(target.gateway.url, *for_model(model, STREAMED), api_key=API_KEY)
+    calls = for_model(FAULTY, STREAMED)
+    with target.fault(kind, after_tokens=5):
+        results = client.call(target.gateway.url, *calls, api_key=API_KEY)
     for name in ("chat", "completion"):
         assert results[name]["choices"][0]["text"], name
         assert results[name]["error"]["class"] == "APIError", name
-        assert results[name]["error"]["code"] == "upstream_disconnected", name
+        assert results[name]["error"]["code"] == code, name
 
 
 def test_asked_directly_the_same_replica_would_be_believed(client, target):
     """The reason for the gateway's error event: without it, a short answer looks whole."""
-    calls = for_model("any", STREAMED)
-    results = client.call(target.replica_url(UNFINISHED), *calls)
+    with target.fault("end_early", after_tokens=5):
+        results = client.call(target.replica_url(FAULTY), *for_model("any", STREAMED))
     assert results["chat"]["error"] is None
     assert results["chat"]["choices"][0]["finish_reason"] is None
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.sdk.calls import COMPARED, TOKENS, call, for_model, node_calls
 from tests.sdk.clients import PYTHON_CLIENTS
-from tests.sdk.conftest import API_KEY, CUT, GOOD, UNFINISHED
+from tests.sdk.conftest import API_KEY, FAULTY, GOOD, SOURCE
 
 
 def _calls(client, model):
@@ -14,8 +14,7 @@ def _calls(client, model):
 
 def test_every_call_gives_the_same_text_tools_logprobs_and_usage(client, target):
     through = client.call(target.gateway.url, *_calls(client, GOOD), api_key=API_KEY)
-    source = "nvidia/Llama-3.3-70B-Instruct-FP8"
-    direct = client.call(target.replica_url(GOOD), *_calls(client, source))
+    direct = client.call(target.replica_url(GOOD), *_calls(client, SOURCE))
     for each in COMPARED:
         name = each["name"]
         assert through[name]["error"] is None, name
@@ -51,4 +50,4 @@ def test_the_asynchronous_python_client_streams_the_same_text(client, target):
 
 def test_the_models_are_listed_by_the_names_that_clients_send(client, target):
     results = client.call(target.gateway.url, call("models", "models"), api_key=API_KEY)
-    assert results["models"] == {"models": sorted([GOOD, CUT, UNFINISHED])}
+    assert results["models"] == {"models": sorted([GOOD, FAULTY])}
