@@ -1,4 +1,4 @@
-"""The search for left-over processes finds what it must, or no proof by it is worth anything."""
+"""The search for left-over processes finds what it must: proofs rest on it."""
 
 import subprocess
 import sys
