@@ -47,9 +47,8 @@ class IterationStats(msgspec.Struct, frozen=True):
     queued_requests: int
     completed_requests: int
     max_active_requests: int
-    scheduled_requests: int
-    """Active requests that had tokens in this iteration."""
     context_requests: int
+    """Requests with a prefill chunk in this iteration."""
     generation_requests: int
     context_tokens: int
     generated_tokens: int
@@ -57,6 +56,11 @@ class IterationStats(msgspec.Struct, frozen=True):
     accepted_draft_tokens: int
     requests_with_draft_tokens: int
     kv_cache: KvCacheStats
+
+    @property
+    def scheduled_requests(self) -> int:
+        """Active requests that had tokens in this iteration."""
+        return self.context_requests + self.generation_requests
 
     @property
     def decoded_tokens_per_iteration(self) -> float:
