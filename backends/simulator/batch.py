@@ -1,4 +1,4 @@
-"""The requests that run: who may enter, whose prompt is computed next, and what each iteration yields."""
+"""The requests that run: who may enter, whose prompt is next, what an iteration yields."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -20,7 +20,7 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Yield:
+class Decoded:
     """What decoding gave in one iteration."""
 
     outputs: list[Output] = field(default_factory=list)
@@ -98,17 +98,17 @@ class Batch:
             has_prefill=bool(chunks),
         )
 
-    def decode(self) -> Yield:
+    def decode(self) -> Decoded:
         """Give every decoding sequence its tokens."""
-        result = Yield(draft_tokens=len(self.decoding) * (self.tokens_per_sequence - 1))
+        result = Decoded(draft_tokens=len(self.decoding) * (self.tokens_per_sequence - 1))
         for sequence in self.decoding:
             gained = self._gain(sequence) if self._speculation else 1
             self._advance(sequence, gained, result)
         result.accepted_draft_tokens = result.tokens - len(self.decoding)
         return result
 
-    def finish_context(self, running: Running, ends_at: float, result: Yield) -> None:
-        """Publish the prompt's blocks and add the first token of each sequence to ``result``."""
+    def finish_context(self, running: Running, ends_at: float, result: Decoded) -> None:
+        """Publish the prompt's blocks; add the first token of each sequence to ``result``."""
         request = running.request
         self.context.remove(running)
         self.pool.publish(running.reservation, request.prompt, request.salt)
@@ -118,7 +118,7 @@ class Batch:
             self.decoding.append(sequence)
 
     def drop(self, ended: list[Sequence]) -> list[Running]:
-        """Free the slots of ``ended`` sequences; return the requests of which they were the last."""
+        """Free the slots of ``ended``; return the requests that have no other sequence."""
         finished = []
         for sequence in ended:
             sequence.ended = True
@@ -131,7 +131,7 @@ class Batch:
         return finished
 
     def leave(self, running: Running) -> None:
-        """Give back all that is left of a request; its blocks go all at once, not per sequence."""
+        """Give back all that is left of a request; its blocks go at once, not by sequence."""
         if not running.sequences:
             self.context.remove(running)
             self._taken_slots -= running.live
@@ -139,7 +139,7 @@ class Batch:
         self.pool.release(running.reservation)
         del self.requests[running.request.id]
 
-    def _advance(self, sequence: Sequence, gained: int, result: Yield) -> None:
+    def _advance(self, sequence: Sequence, gained: int, result: Decoded) -> None:
         interval = self._stream_interval if sequence.owner.request.streamed else 0
         output = sequence.advance(gained, interval, self.pool)
         result.tokens += gained

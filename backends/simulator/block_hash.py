@@ -1,7 +1,7 @@
 """TensorRT-LLM's ``v1_block_key``: the hash that names a KV block in its events.
 
-A block's hash covers its own tokens and, through its parent's hash, every token before them. Readers of
-the events compute it from a prompt by themselves, so its values may not drift.
+A block's hash covers its own tokens and, through its parent's hash, every token before them.
+Readers of the events compute it from a prompt by themselves, so its values may not drift.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def hash_block(tokens: Sequence[int], parent: int = 0) -> int:
-    """Return the 64-bit hash of a block after the block hashed ``parent``; 0 at a prompt's start."""
+    """Return a block's 64-bit hash; ``parent`` is that of the block before, 0 at the start."""
     seed = len(tokens) ^ (parent * 0xBF58_476D_1CE4_E5B9 & _U64)
     for token in tokens:
         seed ^= (_mix(token) + (seed << 6) + (seed >> 2)) & _U64

@@ -1,7 +1,8 @@
-"""Runs an engine in real time: one wake-up per iteration, whose outputs go to each request's sink.
+"""Runs an engine in real time: one wake-up per iteration hands out all its outputs.
 
-Iterations follow each other on absolute deadlines, so a late wake-up shortens the next pause and no
-drift builds up. Where that is not enough the driver says so: it is never late in silence.
+Iterations follow each other on absolute deadlines, so a late wake-up shortens the next pause
+and no drift builds up. Where that is not enough the driver says so: it is never late in
+silence.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 LATE_S = 5e-3
 LATE_SHARE = 0.25
-"""An iteration is late when it ends this share of its time, and `LATE_S`, after it should have."""
+"""An iteration is late by more than this share of its time, and by more than `LATE_S`."""
 PATIENCE_S = 1.0
 """Lateness that lasts longer is given up: the backlog is dropped, and said."""
 
@@ -52,7 +53,7 @@ class Lateness:
 
 
 class Driver:
-    """Owns the engine's time; `run` is its only task. Instants in records are those of ``clock``."""
+    """Owns the engine's time; records and statistics speak in seconds of its clock."""
 
     def __init__(
         self,
@@ -112,8 +113,8 @@ class Driver:
     def stop_sequence(self, request_id: int, index: int) -> None:
         """End one sequence as of its last output; for `Sink.deliver` to call.
 
-        When it was the request's last one, the sink gets the record as the iteration's outputs are
-        all delivered. Called between iterations, one output already decided may still come.
+        When it was the request's last one, the sink gets the record as the iteration's outputs
+        are all delivered. Called between iterations, one output already decided may still come.
         """
         self._note_end(self.engine.stop_sequence(request_id, index, self._engine_now()))
 
@@ -123,9 +124,7 @@ class Driver:
         while True:
             step = self.engine.step(starts_at / self._scale)
             if step is None:
-                if (
-                    not self.engine.queued
-                ):  # else: it came after the late iteration should have ended
+                if not self.engine.queued:  # what is queued came while this loop was late
                     self._work.clear()
                     await self._work.wait()
                 starts_at = self._clock()
@@ -142,7 +141,7 @@ class Driver:
         return self._clock() / self._scale
 
     def _next_start(self, ended_at: float, duration_s: float) -> float:
-        """Return when the next iteration starts, which is when this one ended, unless time is dropped."""
+        """Return when the next iteration starts: when this one should have ended, or now."""
         now = self._clock()
         late_s = now - ended_at
         if late_s <= max(LATE_S, LATE_SHARE * duration_s):
@@ -157,7 +156,7 @@ class Driver:
         self._late_since = None
         self.lateness.dropped_s += late_s
         _log.warning(
-            "the simulator cannot keep up: for %g s iterations have ended late, now by %.0f ms; "
+            "the simulator cannot keep up: iterations ended late for %g s, now by %.0f ms; "
             "%d late so far, %.2f s dropped; times measured now are not those of the profile: "
             "use fewer streams or a larger time scale",
             PATIENCE_S,

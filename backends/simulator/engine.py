@@ -1,15 +1,15 @@
-"""In-flight batching as a pure model: no clock, no I/O, no async; equal calls give equal results.
+"""In-flight batching as a pure model: no clock, no I/O; equal calls give equal results.
 
-Each iteration every running sequence decodes, and what is left of ``max_num_tokens`` goes to prefill
-chunks in order of arrival. A request enters, first come first served, when slots and KV blocks for
-its prompt and all its ``max_tokens`` exist, so nothing is evicted under way (GUARANTEED_NO_EVICT).
-The caller decides when time passes: it calls `Engine.step` when an iteration starts, and not again
-before ``at + duration_s``.
+Each iteration every running sequence decodes, and what is left of ``max_num_tokens`` goes to
+prefill chunks in order of arrival. A request enters, first come first served, when slots and KV
+blocks for its prompt and all its ``max_tokens`` exist, so nothing is evicted under way
+(GUARANTEED_NO_EVICT). The caller decides when time passes: it calls `Engine.step` when an
+iteration starts, and not again before ``at + duration_s``.
 """
 
 from random import Random
 
-from backends.simulator.batch import Batch, Chunk, Yield
+from backends.simulator.batch import Batch, Chunk, Decoded
 from backends.simulator.iteration import EngineLimits, EngineRequest, RequestNeverFits, Step
 from backends.simulator.kv_cache import TOKENS_PER_BLOCK, BlockPool
 from backends.simulator.profiles import Profile
@@ -68,11 +68,11 @@ class Engine:
         return len(self._batch.requests)
 
     def submit(self, request: EngineRequest, at: float) -> None:
-        """Queue ``request``; the next iteration that starts at ``at`` or later may admit it.
+        """Queue ``request``; an iteration that starts at ``at`` or later may admit it.
 
         Raises:
             RequestNeverFits: it needs more slots or blocks than there are; nothing changed.
-            ValueError: its id is in use, or a count in it is below 1 or missing; nothing changed.
+            ValueError: its id is in use, or a count in it makes no sense; nothing changed.
         """
         _check(request)
         if request.id in self._queue or request.id in self._batch.requests:
@@ -119,7 +119,7 @@ class Engine:
         return self._end(running, min(at, self._ends_at), aborted=False)
 
     def step(self, at: float) -> Step | None:
-        """Run one iteration that starts at ``at``; None when there is nothing to run at that time."""
+        """Run an iteration that starts at ``at``; None when there is nothing to run then."""
         entered_before = len(self._batch.requests)
         waited_s = self._admit(at)
         batch = self._batch
@@ -158,11 +158,11 @@ class Engine:
         return Step(duration_s, tuple(result.outputs), finished, stats)
 
     def drain_events(self) -> tuple[KvEvent, ...]:
-        """Return the KV events since the last call, oldest first; at most ``event_buffer_size``."""
+        """Return the KV events since the last call, oldest first."""
         return self.pool.events.drain()
 
     def _admit(self, at: float) -> float:
-        """Admit from the head of the queue; return the seconds that the admitted have waited."""
+        """Admit from the head of the queue; return the seconds waited by the admitted."""
         waited_s = 0.0
         while self._queue:
             request, submitted_at = next(iter(self._queue.values()))
@@ -172,7 +172,7 @@ class Engine:
             waited_s += at - submitted_at
         return waited_s
 
-    def _compute(self, chunks: list[Chunk]) -> Yield:
+    def _compute(self, chunks: list[Chunk]) -> Decoded:
         result = self._batch.decode()
         for chunk in chunks:
             if chunk.past + chunk.tokens == len(chunk.running.request.prompt):

@@ -1,7 +1,8 @@
-"""What goes into the engine and what comes out of it: requests, limits, and the outputs of one iteration.
+"""What goes into the engine and comes out: requests, limits, the outputs of an iteration.
 
-The engine knows how many tokens a sequence has, never which: their ids and their text are made from
-prompt and seed by `text`, so the wire may look ahead and say beforehand where a sequence ends.
+The engine knows how many tokens a sequence has, never which: their ids and their text are made
+from prompt and seed by `text`, so the wire may look ahead and say beforehand where a sequence
+ends.
 """
 
 from collections.abc import Sequence
@@ -21,11 +22,13 @@ class EngineRequest:
     prompt: Sequence[int]
     """Token ids; at least one."""
     max_tokens: int
-    """Most tokens of each sequence, at least 1. KV blocks for all of them are reserved before it starts."""
+    """Most tokens of each sequence, at least 1. KV blocks for all of them are reserved before
+    it starts."""
     sequences: int = 1
     """``n``, ``best_of`` or the beam width: they share the prompt's blocks and decode apart."""
     ends_after: tuple[int, ...] | None = None
-    """For each sequence the tokens after which it ends by itself (EOS, stop string); None: at ``max_tokens``."""
+    """For each sequence the tokens after which it ends by itself (EOS, stop string); None: at
+    ``max_tokens``."""
     streamed: bool = True
     """False: one output per sequence, when it ends."""
     salt: str = ""
@@ -43,7 +46,7 @@ class Speculation:
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """What ``trtllm-serve``'s options set on top of the profile; None takes the profile's value."""
+    """What ``trtllm-serve``'s options set; None takes the profile's value."""
 
     max_batch_size: int | None = None
     """Sequences that run at once."""
@@ -54,7 +57,8 @@ class EngineLimits:
     event_buffer_size: int = 0
     """KV events kept for `Engine.drain_events`; 0 keeps none."""
     stream_interval: int = 1
-    """A streamed sequence is heard of at its 1st iteration, at each multiple of this, and at its end."""
+    """A streamed sequence is heard of at its 1st iteration, at each multiple of this, and at
+    its end."""
     speculation: Speculation | None = None
     noise: float = 0.05
     """Sigma of the lognormal factor (median 1) on each iteration's time; 0 for none."""
@@ -70,7 +74,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     total_tokens: int
     """Tokens of the sequence so far, these included."""
     decode_iterations: int
-    """Iterations it took for them: ``total_tokens / decode_iterations`` is the running mean per iteration."""
+    """Iterations it took for them: ``total_tokens / decode_iterations`` is the running mean per
+    iteration."""
     cached_tokens: int
     """Prompt tokens that came from reused blocks."""
     is_first: bool
@@ -91,4 +96,4 @@ class Step:
 
 
 class RequestNeverFits(ValueError):  # noqa: N818 - names the condition
-    """The request needs more than the whole engine has, so it would wait for ever; it was not queued."""
+    """The request needs more than the whole engine has; it was not queued."""

@@ -26,7 +26,7 @@ class Block:
         self.children: dict[tuple[int, ...], Block] = {}
         self.holders = 0
         self.released = 0
-        """When its last holder let go, on the pool's count of releases: the order of eviction."""
+        """When its last holder let go, on the pool's count of releases; eviction follows it."""
         self.evicted = False
         self.known_hash = hash_salt(salt) if parent is None else None
 

@@ -1,8 +1,8 @@
-"""The KV block pool: a tree of reusable prompt blocks, reservations, and eviction of what nobody holds.
+"""The KV block pool: reusable prompt blocks, reservations, and eviction of what is unheld.
 
-Two rules keep a running request safe: blocks promised and blocks held never exceed the pool together,
-and whoever holds a block of the tree holds all blocks before it, so an unheld block has only unheld
-blocks after it and can always make room.
+Two rules keep a running request safe: blocks promised and blocks held never exceed the pool
+together, and whoever holds a block of the tree holds all blocks before it, so an unheld block
+has only unheld blocks after it and can always make room.
 """
 
 import heapq
@@ -39,7 +39,7 @@ class BlockPool:
     """A fixed number of blocks, shared by all requests of one replica."""
 
     def __init__(self, blocks: int, *, reuse: bool = True, event_buffer_size: int = 0) -> None:
-        """Hold ``blocks`` blocks; without ``reuse`` nothing outlives the request that computed it."""
+        """Without ``reuse`` no block outlives the request that computed it."""
         self.blocks = blocks
         self.reuse = reuse
         self.events = KvEventLog(event_buffer_size, blocks)
@@ -50,7 +50,7 @@ class BlockPool:
         """Blocks of the tree that nobody holds; each can be evicted."""
         self._roots: dict[str, Block] = {}
         self._leaves: list[tuple[int, Block]] = []
-        """Heap of evictable leaves by `Block.released`; stale entries are skipped when popped."""
+        """Heap of evictable leaves by `Block.released`; stale entries are skipped."""
         self._releases = count(1)
         self._new = 0
         self._reused = 0
@@ -66,8 +66,8 @@ class BlockPool:
     def start(self, reservation: Reservation, prompt: Sequence[int], salt: str) -> int:
         """Take the blocks of ``prompt``, from the tree as far as its beginning is there.
 
-        Returns the number of prompt tokens whose keys and values need not be computed: whole blocks,
-        and never the last token, without which there would be nothing to predict from.
+        Returns the number of prompt tokens whose keys and values need not be computed: whole
+        blocks, and never the last token, without which there would be nothing to predict from.
         """
         reusable = reusable_blocks(len(prompt)) if self.reuse else 0
         block = self._roots.get(salt)
@@ -84,7 +84,7 @@ class BlockPool:
         return len(path) * TOKENS_PER_BLOCK
 
     def take(self, reservation: Reservation, blocks: int = 1) -> None:
-        """Turn ``blocks`` promised blocks into held ones, evicting where no empty block is left."""
+        """Turn promised blocks into held ones, evicting where no empty one is left."""
         lacking = self.held + self.cached + blocks - self.blocks
         if lacking > 0:
             self._evict(lacking)
@@ -98,7 +98,8 @@ class BlockPool:
     def publish(self, reservation: Reservation, prompt: Sequence[int], salt: str) -> None:
         """Make the prompt's full blocks reusable, now that the context phase has ended.
 
-        Where another request was faster, its block is held instead and the double becomes empty.
+        Where another request was faster, its block is held instead and the double becomes
+        empty.
         """
         path = reservation.path
         reusable = reusable_blocks(len(prompt)) if self.reuse else 0
@@ -176,7 +177,7 @@ class BlockPool:
         heapq.heappush(self._leaves, (block.released, block))
 
     def _evict(self, blocks: int) -> None:
-        """Empty the ``blocks`` cached blocks that were let go first, leaves before what they follow."""
+        """Empty the cached blocks let go the longest ago, leaves before what they follow."""
         evicted: list[Block] = []
         while len(evicted) < blocks:
             entry = heapq.heappop(self._leaves)

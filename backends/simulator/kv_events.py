@@ -1,7 +1,7 @@
 """The log of what became reusable and what was evicted; readers mirror the cache from it.
 
-Ids count up from 0, the `CreatedEvent`, so a reader tells a restart and a gap. Each event goes to the
-first reader that drains it.
+Ids count up from 0, the `CreatedEvent`, so a reader tells a restart and a gap. Each event goes
+to the first reader that drains it.
 """
 
 from collections import deque

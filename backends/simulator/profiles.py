@@ -1,7 +1,7 @@
-"""Named profiles ``<model>-<precision>-<n>x<gpu>``: how long one iteration takes on which hardware.
+"""Profiles ``<model>-<precision>-<n>x<gpu>``: how long an iteration takes on which GPUs.
 
-A profile is arithmetic on two tables, `GPUS` and `MODELS`; each number there has its source beside it.
-Constants that are estimates say so: a profile ranks and sizes, it does not promise.
+A profile is arithmetic on two tables, `GPUS` and `MODELS`; each number there has its source
+beside it. Constants that are estimates say so: a profile ranks and sizes, it does not promise.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ COMPUTE_EFFICIENCY = 0.50
 BANDWIDTH_EFFICIENCY = 0.75
 """Share of the peak memory bandwidth that decoding reaches (estimate)."""
 ATTENTION_SHARE = 600 / 989
-"""Share of the dense BF16 peak that prefill attention reaches: 600 of an H100's 989 TFLOP/s (estimate)."""
+"""Share of the dense BF16 peak that prefill attention reaches: 600 of an H100's 989 TFLOP/s
+(estimate)."""
 KV_MEMORY_FRACTION = 0.9
 """``free_gpu_memory_fraction``, trtllm-serve's default."""
 OVERHEAD_GIB = {False: 4.0, True: 6.0}
-"""Memory for activations, CUDA graphs and NCCL per GPU; the second with tensor parallelism (estimate)."""
+"""Memory for activations, CUDA graphs and NCCL per GPU; the second with tensor parallelism
+(estimate)."""
 PREFILL_OVERHEAD_S = 3e-3
 """Added to an iteration with context tokens, which runs outside the CUDA graphs (estimate)."""
 MAX_NUM_TOKENS = 8192
@@ -32,7 +34,7 @@ SMALLEST_POOL_TOKENS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Public peak figures of one GPU; FLOP/s are dense (half of what sheets give with sparsity)."""
+    """Public peaks of one GPU; FLOP/s are dense, half of what sheets give with sparsity."""
 
     bf16_flops: float
     flops: Mapping[str, float]
@@ -62,19 +64,21 @@ class Model:
 
 GPUS = MappingProxyType(
     {
-        # NVIDIA H100 data sheet, SXM: BF16 989, FP8 1,979 TFLOP/s dense; 3.35 TB/s. Visible: measured.
+        # NVIDIA H100 data sheet, SXM: BF16 989, FP8 1,979 TFLOP/s dense; 3.35 TB/s.
+        # Visible: measured.
         "h100": Gpu(989e12, {"fp8": 1979e12}, 3.35e12, 79.18),
         # NVIDIA H200 data sheet: computes as H100; 4.8 TB/s. Visible: a public start log.
         "h200": Gpu(989e12, {"fp8": 1979e12}, 4.8e12, 139.81),
         # NVIDIA DGX B200 data sheet, 1/8 of the system: FP8 4,500, FP4 9,000 TFLOP/s dense
-        # (72 and 144 PFLOP/s with sparsity for eight), BF16 half of FP8; 8 TB/s. Visible: a public log.
+        # (eight with sparsity: 72 and 144 PFLOP/s), BF16 half of FP8; 8 TB/s. Visible: a
+        # public start log.
         "b200": Gpu(2250e12, {"fp8": 4500e12, "nvfp4": 9000e12}, 8.0e12, 178.35),
     }
 )
 
 MODELS = MappingProxyType(
     {
-        # Shapes: the models' config.json. FP8 weights: size of the FP8 checkpoint. NVFP4 weights:
+        # Shapes: the models' config.json. FP8 weights: size of the FP8 checkpoint. NVFP4:
         # 0.5625 bytes per parameter (4 bits, one E4M3 scale per 16), embedding and head in BF16.
         "llama-3.3-70b": Model(
             70e9, {"fp8": 70.6e9, "nvfp4": 42.7e9}, 80, 64, 8, 128, 2.5e-3, 1.5e-3, 256
@@ -86,7 +90,7 @@ MODELS = MappingProxyType(
 )
 
 _STATED_POOLS = {
-    # What the engine's published model uses; the fit arithmetic below gives 481 k and 971 k.
+    # What the engine's published model uses; the fit arithmetic below gives 475 k and 984 k.
     "llama-3.3-70b-fp8-2xh100": 65e9,
     "llama-3.1-8b-fp8-1xh100": 58e9,
 }
@@ -97,7 +101,7 @@ class Workload:
     """What one iteration computes."""
 
     tokens: int
-    """Prompt tokens of its chunks, plus one for each decoding sequence (and its draft tokens)."""
+    """Prompt tokens of its chunks, and 1 + draft tokens of each decoding sequence."""
     attention_pairs: float
     """Sum over chunks of ``c (past + c / 2)``: query-key pairs under the causal mask."""
     kv_tokens_read: int
@@ -125,7 +129,7 @@ class Profile:
     max_seq_len: int = MAX_SEQ_LEN
 
     def iteration_s(self, work: Workload) -> float:
-        """Return the seconds that ``work`` takes: whichever of computing and reading memory is slower."""
+        """Return the seconds of ``work``: the slower of computing and reading memory."""
         computing = (
             2 * self.parameters * work.tokens / self.flops
             + self.attention_flop_per_pair * work.attention_pairs / self.attention_flops

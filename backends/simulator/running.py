@@ -8,7 +8,8 @@ from backends.simulator.stats import RequestRecord
 def blocks_needed(request: EngineRequest) -> int:
     """Return the KV blocks for the prompt and all ``max_tokens`` of every sequence.
 
-    The prompt's full blocks are shared; its last, partly filled block is copied for each sequence.
+    The prompt's full blocks are shared; its last, partly filled block is copied for each
+    sequence.
     """
     shared = len(request.prompt) // TOKENS_PER_BLOCK
     each = blocks_for(len(request.prompt) + request.max_tokens) - shared
@@ -26,8 +27,8 @@ class Sequence:
         "limit",
         "owner",
         "room",
-        "told",
         "tokens",
+        "told",
     )
 
     def __init__(self, owner: "Running", index: int, limit: int, room: int) -> None:
@@ -118,7 +119,7 @@ class Running:
         self.computed = self.cached_tokens
 
     def fork(self) -> list[Sequence]:
-        """Make the sequences, now that the prompt is computed; the first owns the prompt's last block."""
+        """Make the sequences: the prompt is computed; the first owns its last block."""
         request = self.request
         prompt = len(request.prompt)
         limits = request.ends_after or (request.max_tokens,) * request.sequences

@@ -1,8 +1,8 @@
 """What the engine says of itself: per iteration, per request, and per change of its KV cache.
 
-Values only, named in plain words; how an era spells them in JSON or Prometheus text is the wire's matter.
-All instants are seconds of the engine's time line (the caller's ``at``), all counts since its start
-unless said otherwise.
+Values only, named in plain words; how an era spells them in JSON or Prometheus text is the
+wire's matter. All instants are seconds of the engine's time line (the caller's ``at``), all
+counts since its start unless said otherwise.
 """
 
 import msgspec
@@ -70,7 +70,7 @@ class IterationStats(msgspec.Struct, frozen=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
-    """The timing facts of a request that ended, however it ended; None where it did not get so far."""
+    """The facts of a request that ended, however; None where it did not get so far."""
 
     request_id: int
     aborted: bool
@@ -98,7 +98,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
     @property
     def decoded_tokens_per_iteration(self) -> float:
-        """Mean tokens per sequence and iteration: 1 without speculative decoding, 0 without output."""
+        """Mean tokens per sequence and iteration: 1 without speculation, 0 without output."""
         return self.output_tokens / self.decode_iterations if self.decode_iterations else 0.0
 
 

@@ -1,8 +1,8 @@
-"""Text to token ids and back, and generated text that shows when a token was lost, doubled or changed.
+"""Text to tokens and back, and generated text that shows a lost, doubled or changed token.
 
-Generated text is a chain: each word follows from the three before it and from its position, so a
-reader with the text alone can check it (`find_break`). Everything here is the same in every process
-and for ever: tests and recorded transcripts rely on it.
+Generated text is a chain: each word follows from the three before it and from its position, so
+a reader with the text alone can check it (`find_break`). Everything here is the same in every
+process and for ever: tests and recorded transcripts rely on it.
 """
 
 import codecs
@@ -40,7 +40,7 @@ _U32 = 0xFFFF_FFFF
 
 
 def tokenize(text: str) -> list[int]:
-    """Return token ids, about one per 4 characters of English; `detokenize` gives ``text`` back.
+    """Return token ids, about one per 4 characters of English; `detokenize` is the inverse.
 
     Lone surrogates, which are no text, are taken too and come back as U+FFFD.
     """
@@ -80,7 +80,7 @@ class Detokenizer:
         return self._decode(b"".join(map(spelling, tokens)))
 
     def finish(self) -> str:
-        """Return what was held back: empty, or U+FFFD when the text ended inside a character."""
+        """Return what was held back: empty, or U+FFFD if the text ended inside a character."""
         return self._decode(b"", final=True)
 
 
@@ -109,8 +109,8 @@ def natural_length(prompt: Sequence[int], seed: int = 0, index: int = 0) -> int:
 def find_break(text: str) -> int | None:
     """Return the position of the first token of a generated text that does not follow.
 
-    None when the text is whole so far; a text that merely stops early is whole. A token of a cut
-    character at its very end, U+FFFD, is left out.
+    None when the text is whole so far; a text that merely stops early is whole. A token of a
+    cut character at its very end, U+FFFD, is left out.
     """
     found = tokenize(text.removesuffix("\ufffd"))
     words = [t for k, t in enumerate(found[:_FREE_WORDS]) if _is_word(t, k)]
@@ -125,7 +125,7 @@ def find_break(text: str) -> int | None:
 
 
 def top_logprobs(token: int, position: int, count: int) -> list[tuple[int, float]]:
-    """Return ``count`` token ids with log probabilities, best first, the chosen ``token`` first.
+    """Return ``count`` ids with log probabilities, best first, the chosen ``token`` first.
 
     ``count`` is at least 1 and counts the chosen one; the probabilities sum to less than 1.
     """

@@ -1,4 +1,4 @@
-"""The tokens there are: every byte, common English words, and short groups of letters and digits.
+"""The tokens there are: every byte, common words, and short groups of letters and digits.
 
 A token's id is its place in `TOKENS`. Ids stand in recorded transcripts: append, never reorder.
 """
@@ -41,7 +41,7 @@ WORDS = tuple(
     corner top bottom front inside outside above below across along toward behind beside
     beyond model token request server stream batch cache memory block step queue signal
     result input output data text key record file list node path route gate
-    """.split()
+    """.split()  # noqa: SIM905 - quoted one by one the words would fill five hundred lines
 )
 """Each is one token in each of four forms (`word_token`); generated text is made of them."""
 
@@ -50,7 +50,7 @@ FORMS = 4
 
 
 def word_token(word: int, *, capital: bool, spaced: bool) -> int:
-    """Return the token of ``WORDS[word]``, with a capital and a space before it as asked for."""
+    """Return the token of ``WORDS[word]``, capitalised and after a space as asked for."""
     return FIRST_WORD + word * FORMS + 2 * capital + spaced
 
 
