@@ -17,9 +17,10 @@ from gateway.core.stream import AnswerStream
 from gateway.core.usage import Usage
 from gateway.core.whole import read_whole
 from gateway.dataplane.answer import Answer
-from gateway.dataplane.exchange import AttemptTrace, Exchange
+from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.relay import relay
 from gateway.dataplane.upstream import Upstream
+from gateway.telemetry.tracer import AttemptTrace
 
 _OK = 200
 _MOST_REPLY_BYTES = 256 << 20
@@ -81,6 +82,8 @@ class Attempt:
         headers = b"x-request-id: %b\r\n" % self.exchange.facts.request_id.encode()
         if self.trace is not None:
             headers += b"traceparent: %b\r\n" % self.trace.traceparent
+            if self.trace.tracestate:
+                headers += b"tracestate: %b\r\n" % self.trace.tracestate
         try:
             return await upstream.ask(
                 request.operation.path,

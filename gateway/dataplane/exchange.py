@@ -1,38 +1,13 @@
 """One request on its way: what was asked, by whom, and what has become of it."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.core.chunks import Identity
-from gateway.core.outcome import AttemptFacts, RequestFacts
+from gateway.core.outcome import RequestFacts
 from gateway.core.request import InferenceRequest
 from gateway.core.snapshot import ModelView, ReplicaView
 from gateway.dataplane.client import Client, Header
-
-
-class AttemptTrace(Protocol):
-    """The span of one attempt."""
-
-    @property
-    def traceparent(self) -> bytes:
-        """Return the W3C header value that makes the replica's own span a child."""
-        ...
-
-    def finish(self, facts: AttemptFacts) -> None:
-        """End the span."""
-        ...
-
-
-class RequestTrace(Protocol):
-    """The span of one request."""
-
-    def attempt(self, facts: AttemptFacts) -> AttemptTrace:
-        """Start the span of an attempt."""
-        ...
-
-    def finish(self, facts: RequestFacts) -> None:
-        """End the span."""
-        ...
+from gateway.telemetry.tracer import RequestTrace
 
 
 @dataclass(slots=True)

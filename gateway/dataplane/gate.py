@@ -1,4 +1,4 @@
-"""Who may ask, for what, and how much: decided before a body is read or a replica is looked for."""
+"""Who may ask, for what, and how much: decided before a replica is looked for."""
 
 from litestar.types import HTTPScope
 

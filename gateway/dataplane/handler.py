@@ -4,10 +4,11 @@ Mounted raw, with no middleware: each stage is a direct call, and one frame owns
 from its first byte to its facts being recorded, however it ends.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -18,6 +19,7 @@ from gateway.core.errors import (
     GatewayInternal,
     MethodNotAllowed,
     RequestTooLarge,
+    ShuttingDown,
 )
 from gateway.core.operation import Operation
 from gateway.core.outcome import Outcome, RequestFacts
@@ -25,8 +27,10 @@ from gateway.core.request import cut, model_name, parse
 from gateway.core.snapshot import FleetSnapshot, KeyView
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
-from gateway.dataplane.exchange import Exchange, RequestTrace
+from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.pipeline import Pipeline
+from gateway.telemetry.series import TraceMark
+from gateway.telemetry.tracer import RequestTrace, Tracer
 
 _CLIENT_LEFT = 499
 _OK = 200
@@ -36,22 +40,12 @@ _LOG = logging.getLogger(__name__)
 class Recorder(Protocol):
     """Takes the facts of requests: metrics and the log."""
 
-    def started(self, model: str) -> None:
-        """Count a request in flight."""
+    def admitted(self, facts: RequestFacts) -> None:
+        """Count a request as in flight until `record` gets the same facts."""
         ...
 
-    def finished(self, facts: RequestFacts) -> None:
+    def record(self, facts: RequestFacts, mark: TraceMark | None) -> None:
         """Record a request that ended; called once for each, also for refused ones."""
-        ...
-
-
-class Tracer(Protocol):
-    """Starts spans."""
-
-    def begin(
-        self, headers: Iterable[tuple[bytes, bytes]], facts: RequestFacts
-    ) -> RequestTrace | None:
-        """Start a request's span; None where nothing is traced."""
         ...
 
 
@@ -69,6 +63,8 @@ class DataPlane:
     """Unix seconds."""
     new_id: Callable[[], str]
     """Random hex digits for ids."""
+    running: set[asyncio.Task[Any] | None]
+    """Tasks of the requests that are being served."""
 
 
 class Handler:
@@ -80,27 +76,40 @@ class Handler:
         self._plane = plane
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer one request; never raises but when the server itself ends the task."""
+        """Answer one request; raises only the cancellation that ends the server."""
         plane = self._plane
         facts = RequestFacts(started_at=plane.clock(), operation=self._operation.name)
         facts.request_id = gate.request_id(scope) or f"req-{plane.new_id()}"
         client = Client(receive, send)
         client.headers = [(b"x-request-id", facts.request_id.encode())]
+        trace = plane.tracer.begin(scope["headers"], facts)
+        task = asyncio.current_task()
+        plane.running.add(task)
         try:
-            await self._serve(scope, client, facts)
+            await self._serve(scope, client, facts, trace)
             facts.outcome, facts.code = Outcome.OK, _OK
         except ClientLeft:
             facts.code = client.status or _CLIENT_LEFT
         except GatewayError as failure:
             await _tell(client, failure, facts)
+        except asyncio.CancelledError:
+            # Only the end of this worker cancels a request whose client is still there.
+            await _tell(client, ShuttingDown("this gateway is shutting down"), facts)
         except Exception:  # noqa: BLE001 - the last line of defence: the client gets an answer
             _LOG.exception("request %s failed in the gateway itself", facts.request_id)
             await _tell(client, GatewayInternal("the gateway failed on this request"), facts)
         finally:
+            plane.running.discard(task)
             facts.ended_at = plane.clock()
-            plane.recorder.finished(facts)
+            plane.recorder.record(facts, None if trace is None else trace.finish(facts))
 
-    async def _serve(self, scope: HTTPScope, client: Client, facts: RequestFacts) -> None:
+    async def _serve(
+        self,
+        scope: HTTPScope,
+        client: Client,
+        facts: RequestFacts,
+        trace: RequestTrace | None,
+    ) -> None:
         plane = self._plane
         snapshot = plane.snapshot()
         if scope["method"] != "POST":
@@ -112,15 +121,10 @@ class Handler:
         )
         facts.body_read_at = plane.clock()
         exchange = self._exchange(body, snapshot, key, client, facts)
-        exchange.trace = plane.tracer.begin(scope["headers"], facts)
-        plane.recorder.started(facts.model)
-        try:
-            async with client.leaving():
-                await plane.pipeline.serve(exchange)
-        finally:
-            if exchange.trace is not None:
-                facts.ended_at = plane.clock()
-                exchange.trace.finish(facts)
+        exchange.trace = trace
+        plane.recorder.admitted(facts)
+        async with client.leaving():
+            await plane.pipeline.serve(exchange)
 
     def _exchange(
         self,

@@ -7,7 +7,7 @@ closed all the same is replaced once, unseen.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import httptools
 from typing_extensions import override
@@ -195,3 +195,28 @@ async def _exchange(
         answer.close()
         raise
     return answer
+
+
+class Upstreams:
+    """The pools of all replicas that a worker speaks to."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        """Start with none."""
+        self._clock = clock
+        self._pools: dict[tuple[str, int], Upstream] = {}
+
+    def get(self, host: str, port: int) -> Upstream:
+        """Return the pool of one replica."""
+        pool = self._pools.get((host, port))
+        if pool is None:
+            pool = self._pools[host, port] = Upstream(host, port, clock=self._clock)
+        return pool
+
+    def keep_only(self, addresses: Collection[tuple[str, int]]) -> None:
+        """Close the pools of replicas that are no more; answers under way go on."""
+        for address in [a for a in self._pools if a not in addresses]:
+            self._pools.pop(address).close()
+
+    def close(self) -> None:
+        """Close all pools."""
+        self.keep_only(())

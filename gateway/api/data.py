@@ -1,0 +1,167 @@
+"""The data port as one application: inference, the list of models, and health.
+
+All routes are raw ASGI with no middleware, and no other path exists: replicas have control
+routes that a client must never reach.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Litestar, Request, Response, asgi
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from gateway.core.errors import (
+    GatewayError,
+    MethodNotAllowed,
+    ModelNotFound,
+    RouteNotFound,
+    error_body,
+)
+from gateway.core.operation import OPERATIONS
+from gateway.core.snapshot import FleetSnapshot, KeyView, ModelView
+from gateway.dataplane import gate
+from gateway.dataplane.client import Client
+from gateway.dataplane.handler import DataPlane, Handler
+
+_MODELS = "/v1/models"
+_METHOD_NOT_ALLOWED = 405
+Snapshots = Callable[[], FleetSnapshot]
+Answer = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
+
+
+def create_data_app(plane: DataPlane) -> Litestar:
+    """Compose the application that a worker serves."""
+    inference = [_raw(op.path, Handler(op, plane)) for op in OPERATIONS]
+    models = ModelRoutes(plane.snapshot)
+    health = HealthRoutes(plane.snapshot)
+    return Litestar(
+        [
+            *inference,
+            _raw(_MODELS, _replying(models.answer), is_mount=True),
+            _raw("/health", _replying(health.health)),
+            _raw("/live", _replying(health.live)),
+            _raw("/ready", _replying(health.ready)),
+        ],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _not_served},
+    )
+
+
+class ModelRoutes:
+    """``GET /v1/models`` and ``/v1/models/{id}``: what this key may name."""
+
+    def __init__(self, snapshot: Snapshots) -> None:
+        """List the models of the snapshot of the moment."""
+        self._snapshot = snapshot
+
+    def answer(self, scope: HTTPScope) -> tuple[int, dict[str, Any]]:
+        """Return status and body."""
+        snapshot = self._snapshot()
+        _only_get(scope)
+        key = gate.admit(scope, snapshot)
+        path = scope["raw_path"].decode("latin-1").partition("?")[0]
+        name = unquote(path.removeprefix(_MODELS).strip("/"))
+        if not name:
+            cards = [
+                _card(model.name, model)
+                for model in snapshot.models.values()
+                if _may_use(key, model)
+            ]
+            return 200, {"object": "list", "data": cards}
+        model = snapshot.find(name)
+        if model is None or not _may_use(key, model):
+            raise ModelNotFound(
+                f'model "{name}" does not exist; see GET /v1/models', param="model"
+            )
+        return 200, _card(name, model)
+
+
+class HealthRoutes:
+    """Whether this gateway lives, should get traffic, and can serve anything."""
+
+    def __init__(self, snapshot: Snapshots) -> None:
+        """Judge by the snapshot of the moment."""
+        self._snapshot = snapshot
+
+    def live(self, scope: HTTPScope) -> tuple[int, dict[str, Any]]:
+        """Say that the process answers."""
+        _only_get(scope)
+        return 200, {"status": "live"}
+
+    def ready(self, scope: HTTPScope) -> tuple[int, dict[str, Any]]:
+        """Say whether a load balancer should send requests here."""
+        _only_get(scope)
+        draining = self._snapshot().draining
+        return (503, {"status": "draining"}) if draining else (200, {"status": "ready"})
+
+    def health(self, scope: HTTPScope) -> tuple[int, dict[str, Any]]:
+        """Say which models can be served; 503 when none can."""
+        _only_get(scope)
+        snapshot = self._snapshot()
+        models = {name: len(model.replicas) for name, model in snapshot.models.items()}
+        status = 200 if any(models.values()) else 503
+        return status, {
+            "status": "ok" if status == 200 else "no replica is ready",  # noqa: PLR2004 - HTTP
+            "models": {name: {"ready_replicas": count} for name, count in models.items()},
+        }
+
+
+def _only_get(scope: HTTPScope) -> None:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise MethodNotAllowed(f"{scope['path']} takes GET, not {scope['method']}")
+
+
+def _may_use(key: KeyView, model: ModelView) -> bool:
+    return key.models is None or model.name in key.models
+
+
+def _card(name: str, model: ModelView) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": model.created_at,
+        "owned_by": "trtllm-gateway",
+    }
+
+
+def _raw(
+    path: str,
+    app: Callable[[HTTPScope, Receive, Send], Awaitable[None]],
+    *,
+    is_mount: bool = False,
+) -> ASGIRouteHandler:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            await app(scope, receive, send)
+
+    return asgi(path, is_mount=is_mount, copy_scope=False)(serve)
+
+
+def _replying(answer: Answer) -> Callable[[HTTPScope, Receive, Send], Awaitable[None]]:
+    async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        client = Client(receive, send)
+        try:
+            status, body = answer(scope)
+        except GatewayError as failure:
+            await client.fail(failure)
+        else:
+            await client.reply(status, msgspec.json.encode(body))
+
+    return serve
+
+
+def _not_served(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    failure: GatewayError
+    if error.status_code == _METHOD_NOT_ALLOWED:
+        failure = MethodNotAllowed(f"{request.url.path} does not take {request.method}")
+    else:
+        failure = RouteNotFound(f"there is nothing at {request.url.path}")
+    return Response(
+        error_body(failure), status_code=failure.status, media_type="application/json"
+    )

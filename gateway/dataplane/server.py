@@ -1,0 +1,86 @@
+"""uvicorn as a worker runs it: on a socket it is given, ended by order and not by signals.
+
+Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from litestar.types import ASGIApp
+from typing_extensions import override
+
+KEEP_ALIVE_S = 75
+"""Above what load balancers keep idle connections for, so that it is them who close."""
+_BACKLOG = 2048
+
+
+class DataServer(uvicorn.Server):
+    """Serves until `stop_accepting`, then until the last open response ends."""
+
+    def __init__(self, app: ASGIApp, *, on_started: Callable[[], None]) -> None:
+        """Serve ``app``; ``on_started`` is called once the port is open."""
+        self._on_started = on_started
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="none",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+            )
+        )
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the port, then say so."""
+        await super().startup(sockets)
+        self._on_started()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker."""
+        yield
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket and idle connections; running requests finish."""
+        self.should_exit = True
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that shares ``host:port`` with other workers.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    sock = bound_socket(host, port)
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound with SO_REUSEPORT but not listening: it holds the port only.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)  # noqa: FBT003 - the library's signature
+    return sock

@@ -1,0 +1,203 @@
+"""A worker process: composes the data plane and serves it until it is told to stand down.
+
+Started by the supervisor as ``python -m gateway.worker SETTINGS`` (JSON). It reads no
+configuration, starts no processes and probes nobody: all it knows comes in snapshots over the
+bus.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
+
+import msgspec
+import uvloop
+
+from gateway.api.data import create_data_app
+from gateway.core.errors import GatewayError
+from gateway.core.outcome import RequestFacts
+from gateway.core.picking import LeastInFlight, WeightedPick
+from gateway.core.snapshot import FleetSnapshot, ReplicaView
+from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.pipeline import Pipeline
+from gateway.dataplane.server import DataServer, listening_socket
+from gateway.dataplane.upstream import Upstreams
+from gateway.state.board import Board, Row
+from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
+from gateway.state.link import ALONE_S, Orders, SupervisorLink
+from gateway.state.liveness import start_ticks
+from gateway.telemetry.clocks import Clocks
+from gateway.telemetry.logs import Logs, start_logs
+from gateway.telemetry.looplag import watch_loop_lag
+from gateway.telemetry.metrics import RequestMetrics
+from gateway.telemetry.series import TraceMark
+from gateway.telemetry.tracing import TracingSettings, start_tracing
+
+_LOG = logging.getLogger(__name__)
+_ID_BITS = 128
+_FLUSH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """All that a worker is told at its start."""
+
+    slot: int
+    generation: str
+    """Id of the supervisor run that starts it."""
+    state_dir: str
+    host: str
+    port: int
+    version: str
+    grace_s: float = 600.0
+    """How long running requests may take when it ends by itself or by a signal."""
+    alone_s: float = ALONE_S
+    tracing: TracingSettings = field(default_factory=TracingSettings)
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    metrics: RequestMetrics
+    logs: Logs
+
+    def admitted(self, facts: RequestFacts) -> None:
+        self.metrics.admitted(facts)
+
+    def record(self, facts: RequestFacts, mark: TraceMark | None) -> None:
+        self.metrics.record(facts, mark)
+        self.logs.request(facts, None if mark is None else mark.trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leases:
+    board: Board
+    row: Row
+
+    def loads(self, columns: Sequence[int]) -> list[int]:
+        return self.board.loads(columns)
+
+    def add(self, column: int, delta: int) -> None:
+        self.row.add(column, delta)
+
+
+class Worker:
+    """Owns everything in the process; `run` returns when nothing is left to serve."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        """Take a row of the board; open nothing else yet."""
+        pid = os.getpid()
+        ticks = start_ticks(pid) or 0
+        self._settings = settings
+        self._clocks = Clocks(time.perf_counter, time.time)  # noqa: TID251 - composition root
+        self._board = Board.open(Path(settings.state_dir) / "board")
+        self._row = self._board.claim_row(pid, ticks)
+        self._snapshot = FleetSnapshot(version=0)
+        self._published = asyncio.Event()
+        self._metrics = RequestMetrics()
+        self._upstreams = Upstreams(clock=self._clocks.monotonic)
+        self._running: set[asyncio.Task[Any] | None] = set()
+        hello = Hello(settings.slot, pid, ticks, settings.generation)
+        self._link = SupervisorLink(Path(settings.state_dir), hello, alone_s=settings.alone_s)
+        self._logs = start_logs(
+            level=settings.log_level,
+            wall=self._clocks.wall,
+            fields={"worker": str(settings.slot)},
+        )
+        self._tracer = start_tracing(
+            settings.tracing, self._clocks, slot=str(settings.slot), version=settings.version
+        )
+        self._server = DataServer(create_data_app(self._plane()), on_started=self._link.serving)
+
+    async def run(self) -> None:
+        """Serve from the first snapshot until told to stand down."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stand_down, self._settings.grace_s)
+        async with asyncio.TaskGroup() as tasks:
+            link = tasks.create_task(self._follow())
+            lag = tasks.create_task(
+                watch_loop_lag(self._metrics.loop_lag, clock=self._clocks.monotonic)
+            )
+            await self._published.wait()
+            gc.freeze()
+            sock = listening_socket(self._settings.host, self._settings.port)
+            await self._server.serve(sockets=[sock])
+            link.cancel()
+            lag.cancel()
+        self._upstreams.close()
+        await asyncio.to_thread(self._tracer.close, timeout_s=_FLUSH_S)
+        await asyncio.to_thread(self._logs.finish, timeout_s=_FLUSH_S)
+        self._board.release_row(self._row)
+
+    def _plane(self) -> DataPlane:
+        rng = Random(SystemRandom().getrandbits(_ID_BITS))
+        pipeline = Pipeline(
+            leases=_Leases(self._board, self._row),
+            picker=WeightedPick([(LeastInFlight(), 1.0)], rng),
+            upstream=self._upstreams.get,
+            on_failure=self._report,
+            clock=self._clocks.monotonic,
+        )
+        return DataPlane(
+            snapshot=lambda: self._snapshot,
+            pipeline=pipeline,
+            recorder=_Recorder(self._metrics, self._logs),
+            tracer=self._tracer,
+            clock=self._clocks.monotonic,
+            wall_clock=self._clocks.wall,
+            new_id=lambda: f"{rng.getrandbits(_ID_BITS):032x}",
+            running=self._running,
+        )
+
+    async def _follow(self) -> None:
+        await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))
+        self._stand_down(self._settings.grace_s)
+
+    def _publish(self, message: Publish) -> None:
+        snapshot = message.snapshot
+        replicas = [r for model in snapshot.models.values() for r in model.replicas]
+        at = self._clocks.monotonic()
+        self._metrics.configure(snapshot.models, (r.id for r in replicas), at=at)
+        self._upstreams.keep_only({(r.host, r.port) for r in replicas})
+        self._snapshot = snapshot
+        self._published.set()
+
+    def _scrape(self, message: Scrape) -> None:
+        self._metrics.dropped("spans", self._tracer.dropped)
+        self._metrics.dropped("logs", self._logs.dropped)
+        dump = self._metrics.dump(self._clocks.monotonic())
+        self._link.send(Numbers(message.id, dump))
+
+    def _obey_stand_down(self, message: StandDown) -> None:
+        self._stand_down(message.grace_s)
+
+    def _stand_down(self, grace_s: float) -> None:
+        if not self._published.is_set():  # never served: nothing to finish
+            raise SystemExit(0)
+        self._server.stop_accepting()
+        asyncio.get_running_loop().call_later(grace_s, self._cut)
+
+    def _cut(self) -> None:
+        """End what still runs: each client is told why."""
+        for task in list(self._running):
+            if task is not None:
+                task.cancel()
+
+    def _report(self, replica: ReplicaView, failure: GatewayError) -> None:
+        self._link.send(ReplicaFailed(replica.id, failure.attempt_outcome))
+
+
+async def _main(settings: WorkerSettings) -> None:
+    await Worker(settings).run()
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(msgspec.json.decode(sys.argv[1], type=WorkerSettings)))
