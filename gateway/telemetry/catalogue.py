@@ -127,7 +127,7 @@ _LOAD = (
     ),
     Family(
         "trtgw_overhead_seconds", _H, "seconds", ("phase",),
-        "The gateway's own time. pre: body read to request written, less connecting;"
+        "The gateway's own time. pre: body read to first try at a replica;"
         " first_chunk: first content received to handed on.",
         buckets.OVERHEAD_S,
     ),

@@ -130,11 +130,8 @@ class RequestMetrics:
             (series or self._replicas[OTHER]).finish(attempt)
         if facts.first_relay_s is not None:
             self._first_chunk.observe(facts.first_relay_s)
-        if facts.attempts and facts.sent_at is not None:
-            first = facts.attempts[0]
-            waited_s = first.connect_s or 0.0
-            if first.outcome is not AttemptOutcome.CONNECT_ERROR:
-                self._pre.observe(max(0.0, facts.sent_at - facts.body_read_at - waited_s))
+        if facts.sent_at is not None:
+            self._pre.observe(facts.sent_at - facts.body_read_at)
 
     def _add_model(self, name: str) -> None:
         if name in self._models:

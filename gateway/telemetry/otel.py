@@ -78,7 +78,7 @@ class OtelTracer:
         """Spans thrown away since the start: the collector was too slow or failed."""
         return self._processor.dropped
 
-    def begin(self, headers: Headers, request: RequestFacts) -> "OtelRequestTrace":
+    def begin(self, headers: Headers, facts: RequestFacts) -> "OtelRequestTrace":
         """Open a SERVER span, below the caller's if that is trusted, else linked to it."""
         incoming = read_trace_context(headers)
         parent, links = _ROOT, []
@@ -90,13 +90,13 @@ class OtelTracer:
                 links.append(Link(remote))
         offset_s = self._clocks.unix_offset_s()
         span = self._tracer.start_span(
-            spans.server_name(request),
+            spans.server_name(facts),
             context=parent,
             kind=SpanKind.SERVER,
             links=links,
-            start_time=_ns(request.started_at + offset_s),
+            start_time=_ns(facts.started_at + offset_s),
         )
-        return OtelRequestTrace(self._tracer, span, request, offset_s)
+        return OtelRequestTrace(self._tracer, span, facts, offset_s)
 
     def close(self, *, timeout_s: float) -> None:
         """Export what is left, for ``timeout_s`` at most.
@@ -129,23 +129,23 @@ class OtelRequestTrace:
         """32 hexadecimal digits, for the log line."""
         return f"{self._span.get_span_context().trace_id:032x}"
 
-    def attempt(self, attempt: AttemptFacts) -> "OtelAttemptTrace":
+    def attempt(self, facts: AttemptFacts) -> "OtelAttemptTrace":
         """Open a CLIENT span below the request's."""
         span = self._tracer.start_span(
             genai.span_name(self._request),
             context=self._context,
             kind=SpanKind.CLIENT,
-            start_time=_ns(attempt.started_at + self._offset_s),
+            start_time=_ns(facts.started_at + self._offset_s),
         )
         return OtelAttemptTrace(span, self._request, self._offset_s)
 
-    def finish(self, request: RequestFacts) -> TraceMark | None:
+    def finish(self, facts: RequestFacts) -> TraceMark | None:
         """End the span; return its mark if it is exported."""
         span = self._span
         if not span.is_recording():
             return None
-        ended_at = request.ended_at + self._offset_s
-        _end(span, spans.server_attributes(request), spans.server_error(request), ended_at)
+        ended_at = facts.ended_at + self._offset_s
+        _end(span, spans.server_attributes(facts), spans.server_error(facts), ended_at)
         return TraceMark(self.trace_id, ended_at)
 
 
@@ -172,12 +172,12 @@ class OtelAttemptTrace:
         state: str = self._span.get_span_context().trace_state.to_header()
         return state.encode("latin-1")
 
-    def finish(self, attempt: AttemptFacts) -> None:
+    def finish(self, facts: AttemptFacts) -> None:
         """End the span, with an event for the first token and one for the last."""
         span, request = self._span, self._request
         if not span.is_recording():
             return
-        first_at = attempt.first_content_at
+        first_at = facts.first_content_at
         if first_at is not None:
             span.add_event("first_token", timestamp=_ns(first_at + self._offset_s))
             if request.last_content_at is not None:
@@ -186,8 +186,8 @@ class OtelAttemptTrace:
                     {"trtgw.chunks": request.content_events},
                     timestamp=_ns(request.last_content_at + self._offset_s),
                 )
-        attributes = spans.client_attributes(request, attempt)
-        _end(span, attributes, spans.client_error(attempt), attempt.ended_at + self._offset_s)
+        attributes = spans.client_attributes(request, facts)
+        _end(span, attributes, spans.client_error(facts), facts.ended_at + self._offset_s)
 
 
 def _end(

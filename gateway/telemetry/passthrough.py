@@ -17,7 +17,7 @@ class Untraced:
 
     dropped = 0
 
-    def begin(self, headers: Headers, request: RequestFacts) -> None:
+    def begin(self, headers: Headers, facts: RequestFacts) -> None:
         """Trace nothing."""
 
     def close(self, *, timeout_s: float) -> None:
@@ -32,7 +32,7 @@ class PassThrough:
     def begin(
         self,
         headers: Headers,
-        request: RequestFacts,  # noqa: ARG002 - protocol
+        facts: RequestFacts,  # noqa: ARG002 - protocol
     ) -> "PassedTrace | None":
         """Keep the caller's context, if it sent one."""
         context = read_trace_context(headers)
@@ -64,11 +64,11 @@ class PassedTrace:
         """The caller's, as it came."""
         return self.context.state
 
-    def attempt(self, attempt: AttemptFacts) -> "PassedAttempt":  # noqa: ARG002 - protocol
+    def attempt(self, facts: AttemptFacts) -> "PassedAttempt":  # noqa: ARG002 - protocol
         """Return the caller's context."""
         return PassedAttempt(self.traceparent, self.tracestate)
 
-    def finish(self, request: RequestFacts) -> TraceMark | None:  # noqa: ARG002 - protocol
+    def finish(self, facts: RequestFacts) -> TraceMark | None:  # noqa: ARG002 - protocol
         """Export nothing."""
         return None
 
@@ -80,5 +80,5 @@ class PassedAttempt:
     traceparent: bytes
     tracestate: bytes
 
-    def finish(self, attempt: AttemptFacts) -> None:
+    def finish(self, facts: AttemptFacts) -> None:
         """Export nothing."""

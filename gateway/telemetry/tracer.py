@@ -24,7 +24,7 @@ class AttemptTrace(Protocol):
         """Header value; empty when the header is to be left out."""
         ...
 
-    def finish(self, attempt: AttemptFacts) -> None:
+    def finish(self, facts: AttemptFacts) -> None:
         """End the span."""
         ...
 
@@ -37,11 +37,11 @@ class RequestTrace(Protocol):
         """32 hexadecimal digits, for the log line."""
         ...
 
-    def attempt(self, attempt: AttemptFacts) -> AttemptTrace:
+    def attempt(self, facts: AttemptFacts) -> AttemptTrace:
         """Open the span of an attempt that starts now."""
         ...
 
-    def finish(self, request: RequestFacts) -> TraceMark | None:
+    def finish(self, facts: RequestFacts) -> TraceMark | None:
         """End the span, after those of all attempts; return its mark if it is exported."""
         ...
 
@@ -54,10 +54,10 @@ class Tracer(Protocol):
         """Spans thrown away since the start: the collector was too slow or failed."""
         ...
 
-    def begin(self, headers: Headers, request: RequestFacts) -> RequestTrace | None:
+    def begin(self, headers: Headers, facts: RequestFacts) -> RequestTrace | None:
         """Open the span of a request; None when there is nothing to export or to pass on.
 
-        ``request`` is kept, and read again by each later step.
+        ``facts`` is kept, and read again by each later step.
         """
         ...
 

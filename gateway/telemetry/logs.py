@@ -1,0 +1,158 @@
+"""Structured logs: formatted and written in a thread of their own, behind a bounded queue.
+
+Rule: nothing here ever blocks the caller, nor raises. When the sink is slower than the log,
+lines are thrown away and counted, and the log says how many as soon as it can.
+"""
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from threading import Thread
+
+from typing_extensions import override
+
+from gateway.core.outcome import RequestFacts
+from gateway.telemetry.log_format import (
+    LogEvent,
+    Render,
+    from_record,
+    render_json,
+    render_pretty,
+)
+from gateway.telemetry.request_line import request_fields
+
+CAPACITY = 8192
+"""Lines that wait to be written."""
+_STDERR = 2
+
+_Request = tuple[float, RequestFacts, str | None]
+
+
+class Logs(logging.Handler):
+    """A handler for the root logger, and the way in for request lines."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        render: Render,
+        *,
+        wall: Callable[[], float],
+        fields: Mapping[str, object],
+        capacity: int = CAPACITY,
+    ) -> None:
+        """Start the thread that gives rendered lines to ``write``, which may block.
+
+        ``wall`` is Unix time; ``fields`` are added to every line.
+        """
+        super().__init__()
+        self._write = write
+        self._render = render
+        self._wall = wall
+        self._fields = dict(fields)
+        self._capacity = capacity
+        self._queue: SimpleQueue[logging.LogRecord | _Request | None] = SimpleQueue()
+        self._overflowed = 0
+        self._unwritten = 0
+        self._reported = 0
+        self._thread = Thread(target=self._run, name="logs", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines thrown away since the start."""
+        return self._overflowed + self._unwritten
+
+    def request(self, facts: RequestFacts, trace_id: str | None = None) -> None:
+        """Log a finished request; ``facts`` must not change any more."""
+        if self.level <= logging.INFO:
+            self._put((self._wall(), facts, trace_id))
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record, with its message made now: its arguments may change later."""
+        if record.args:
+            record.msg, record.args = _message(record), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        record.exc_info = None
+        self._put(record)
+
+    def finish(self, *, timeout_s: float) -> None:
+        """Write what is queued, for ``timeout_s`` at most; blocks, and later lines are lost."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _put(self, item: logging.LogRecord | _Request) -> None:
+        if self._queue.qsize() < self._capacity:
+            self._queue.put(item)
+        else:
+            self._overflowed += 1
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            self._write_event(self._event(item))
+            lost = self.dropped - self._reported
+            if lost:
+                self._reported += lost
+                message = f"{lost} log lines were thrown away: they came faster than the sink"
+                fields = {"logger": __name__, "message": message, **self._fields}
+                self._write_event(LogEvent(self._wall(), "warning", "log", fields))
+
+    def _event(self, item: logging.LogRecord | _Request) -> LogEvent:
+        if isinstance(item, logging.LogRecord):
+            event = from_record(item)
+            return LogEvent(
+                event.at, event.level, event.name, {**event.fields, **self._fields}, event.trace
+            )
+        at, facts, trace_id = item
+        fields = {**request_fields(facts, trace_id), **self._fields}
+        return LogEvent(at, "info", "request", fields, chosen=True)
+
+    def _write_event(self, event: LogEvent) -> None:
+        try:
+            self._write(self._render(event))
+        except Exception:  # noqa: BLE001 - one bad line or a lost sink must not end the log
+            self._unwritten += 1
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # the arguments do not fit the format: show both
+        return f"{record.msg} {record.args!r}"
+
+
+def start_logs(
+    *,
+    level: str,
+    wall: Callable[[], float],
+    fields: Mapping[str, object],
+    descriptor: int = _STDERR,
+) -> Logs:
+    """Log this process to a file descriptor: JSON, or readable lines if it is a terminal.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        wall: Unix time.
+        fields: added to every line, such as the worker's slot.
+        descriptor: written to directly; Python's buffers of it are not used.
+    """
+    render = render_pretty if os.isatty(descriptor) else render_json
+    logs = Logs(_writer(descriptor), render, wall=wall, fields=fields)
+    logs.setLevel(level.upper())
+    root = logging.getLogger()
+    root.handlers = [logs]
+    root.setLevel(level.upper())
+    return logs
+
+
+def _writer(descriptor: int) -> Callable[[bytes], None]:
+    # os.write, not sys.stderr: a thread stuck in a buffered write would hold the buffer's lock
+    # and stop the interpreter from ending.
+    def write(line: bytes) -> None:
+        while line:
+            line = line[os.write(descriptor, line) :]
+
+    return write
