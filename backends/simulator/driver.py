@@ -95,7 +95,7 @@ class Driver:
         """
         if request.id in self._sinks:
             raise ValueError(f"request id {request.id} is in use")
-        self.engine.submit(request, self._engine_now())
+        self.engine.submit(request, self._clock() / self._scale)
         self._sinks[request.id] = sink
         self._work.set()
 
@@ -108,7 +108,7 @@ class Driver:
         if sink is None:
             return
         self._sinks[request_id] = _EndOnly(sink)
-        self._note_end(self.engine.abort(request_id, self._engine_now()))
+        self._note_end(self.engine.abort(request_id))
 
     def stop_sequence(self, request_id: int, index: int) -> None:
         """End one sequence as of its last output; for `Sink.deliver` to call.
@@ -116,7 +116,7 @@ class Driver:
         When it was the request's last one, the sink gets the record as the iteration's outputs
         are all delivered. Called between iterations, one output already decided may still come.
         """
-        self._note_end(self.engine.stop_sequence(request_id, index, self._engine_now()))
+        self._note_end(self.engine.stop_sequence(request_id, index))
 
     async def run(self) -> None:
         """Step the engine until cancelled."""
@@ -136,9 +136,6 @@ class Driver:
             await self._sleep(max(0.0, ends_at - self._clock()))
             starts_at = self._next_start(ends_at, duration_s)
             self._hand_out(step)
-
-    def _engine_now(self) -> float:
-        return self._clock() / self._scale
 
     def _next_start(self, ended_at: float, duration_s: float) -> float:
         """Return when the next iteration starts: when this one should have ended, or now."""

@@ -28,18 +28,18 @@ class Engine:
         """
         self.profile = profile
         self.limits = limits
-        self.max_num_tokens = limits.max_num_tokens or profile.max_num_tokens
+        self.max_num_tokens = _given(limits.max_num_tokens, profile.max_num_tokens)
         self._rng = Random(seed)
         draft_tokens = limits.speculation.draft_tokens if limits.speculation else 0
         self.pool = BlockPool(
-            (limits.kv_pool_tokens or profile.kv_pool_tokens) // TOKENS_PER_BLOCK,
+            _given(limits.kv_pool_tokens, profile.kv_pool_tokens) // TOKENS_PER_BLOCK,
             reuse=limits.enable_block_reuse,
             event_buffer_size=limits.event_buffer_size,
         )
         self._batch = Batch(
             self.pool,
             slots=min(
-                limits.max_batch_size or profile.max_batch_size,
+                _given(limits.max_batch_size, profile.max_batch_size),
                 self.max_num_tokens // (1 + draft_tokens),
             ),
             stream_interval=limits.stream_interval,
@@ -49,8 +49,10 @@ class Engine:
         if min(self._batch.slots, self.pool.blocks, limits.stream_interval) < 1:
             raise ValueError(f"not even one sequence could run with {limits}")
         self._queue: dict[int, tuple[EngineRequest, float]] = {}
-        self._iteration = 0
+        self._iteration = -1
+        """Number of the iteration under way, or of the last one."""
         self._ends_at = 0.0
+        """When it ends or ended."""
 
     @property
     def slots(self) -> int:
@@ -89,7 +91,7 @@ class Engine:
             )
         self._queue[request.id] = (request, at)
 
-    def abort(self, request_id: int, at: float) -> RequestRecord | None:
+    def abort(self, request_id: int) -> RequestRecord | None:
         """End a request now: its slots and blocks are free for the next iteration.
 
         Outputs of the iteration under way were decided already; the caller drops them.
@@ -101,9 +103,9 @@ class Engine:
         running = self._batch.requests.get(request_id)
         if running is None:
             return None
-        return self._end(running, min(at, self._ends_at), aborted=True)
+        return self._end(running, aborted=True)
 
-    def stop_sequence(self, request_id: int, index: int, at: float) -> RequestRecord | None:
+    def stop_sequence(self, request_id: int, index: int) -> RequestRecord | None:
         """End one sequence as of its last output, as for a stop string found in its text.
 
         Returns the request's record when this was its last sequence, else None; a sequence that
@@ -116,31 +118,30 @@ class Engine:
         sequence.tokens = sequence.told
         if not self._batch.drop([sequence]):
             return None
-        return self._end(running, min(at, self._ends_at), aborted=False)
+        return self._end(running, aborted=False)
 
     def step(self, at: float) -> Step | None:
         """Run an iteration that starts at ``at``; None when there is nothing to run then."""
-        entered_before = len(self._batch.requests)
-        waited_s = self._admit(at)
         batch = self._batch
-        if not batch.requests:
+        known = len(batch.requests)
+        waited_s = self._admit(at)
+        active = len(batch.requests)
+        if not active:
             return None
-        active, generating = len(batch.requests), len(batch.requests) - len(batch.context)
+        self._iteration += 1
+        generating = active - len(batch.context)
         room = self.max_num_tokens - len(batch.decoding) * batch.tokens_per_sequence
         chunks = batch.next_chunks(room, at, self._iteration)
         duration_s = self.profile.iteration_s(batch.workload(chunks)) * self._noise()
         self._ends_at = at + duration_s
         result = self._compute(chunks)
-        finished = tuple(
-            self._end(running, self._ends_at, aborted=False)
-            for running in batch.drop(result.ended)
-        )
+        finished = tuple(self._end(r, aborted=False) for r in batch.drop(result.ended))
         stats = IterationStats(
             iteration=self._iteration,
             started_at=at,
             latency_s=duration_s,
             new_active_queue_s=waited_s,
-            new_active_requests=active - entered_before,
+            new_active_requests=active - known,
             active_requests=active,
             queued_requests=len(self._queue),
             completed_requests=len(finished),
@@ -154,7 +155,6 @@ class Engine:
             requests_with_draft_tokens=generating if self.limits.speculation else 0,
             kv_cache=self.pool.stats(),
         )
-        self._iteration += 1
         return Step(duration_s, tuple(result.outputs), finished, stats)
 
     def drain_events(self) -> tuple[KvEvent, ...]:
@@ -183,9 +183,13 @@ class Engine:
         sigma = self.limits.noise
         return self._rng.lognormvariate(0.0, sigma) if sigma else 1.0
 
-    def _end(self, running: Running, last_token_at: float, *, aborted: bool) -> RequestRecord:
+    def _end(self, running: Running, *, aborted: bool) -> RequestRecord:
         self._batch.leave(running)
-        return running.record(last_token_at, self._iteration, aborted=aborted)
+        return running.record(self._ends_at, self._iteration, aborted=aborted)
+
+
+def _given(limit: int | None, default: int) -> int:
+    return default if limit is None else limit
 
 
 def _check(request: EngineRequest) -> None:

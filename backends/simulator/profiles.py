@@ -78,8 +78,9 @@ GPUS = MappingProxyType(
 
 MODELS = MappingProxyType(
     {
-        # Shapes: the models' config.json. FP8 weights: size of the FP8 checkpoint. NVFP4:
-        # 0.5625 bytes per parameter (4 bits, one E4M3 scale per 16), embedding and head in BF16.
+        # Shapes: the models' config.json. FP8 weights: size of the FP8 checkpoint. NVFP4
+        # weights: 0.5625 bytes per parameter (4 bits, one E4M3 scale per 16), embedding and
+        # head in BF16.
         "llama-3.3-70b": Model(
             70e9, {"fp8": 70.6e9, "nvfp4": 42.7e9}, 80, 64, 8, 128, 2.5e-3, 1.5e-3, 256
         ),
