@@ -75,7 +75,7 @@ class Launcher(Protocol):
         ...
 
     async def stop(self, replica_id: ReplicaId, *, grace_s: float) -> None:
-        """Ask the replica to end, then end it by force after ``grace_s`` seconds; return when it is gone.
+        """Ask the replica to end, force it after ``grace_s`` seconds, return when it is gone.
 
         An unknown ``replica_id`` is no error: stopping twice is the same as once.
 
@@ -100,4 +100,8 @@ class Launcher(Protocol):
 
         Then with ``follow`` each new one until the caller stops.
         """
+        ...
+
+    async def close(self) -> None:
+        """Release what this object holds on the gateway's side; the replicas go on running."""
         ...

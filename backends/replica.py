@@ -1,12 +1,14 @@
-"""What a replica is: one running ``trtllm-serve``, its specification, and the states of its life.
+"""What a replica is: one running ``trtllm-serve``, its specification, the states of its life.
 
 Every other module speaks of replicas in these values; the words of `ReplicaState` are the same
 in the API, the metrics, the logs and the console.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any, NewType
 
 ReplicaId = NewType("ReplicaId", str)
@@ -112,6 +114,15 @@ class ReplicaSpec:
     """Where it listens already; only for ``static``."""
     plan: Mapping[str, Any] = field(default_factory=dict)
     """The plan that led here, as JSON for people: recipe, precision, reasons, memory fit."""
+
+
+def spec_hash(spec: ReplicaSpec) -> str:
+    """Return a digest of what would run: equal for specifications that start the same thing.
+
+    The plan is left out: other words for the same command are no other replica.
+    """
+    runs = [spec.source, spec.launcher, spec.argv, dict(spec.env), dict(spec.files), spec.gpus]
+    return blake2b(json.dumps(runs, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

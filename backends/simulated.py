@@ -38,7 +38,7 @@ _OBSERVE = (
 
 
 def simulated(model: str, source: str, options: SimulatorOptions | None = None) -> ReplicaSpec:
-    """Return what a launcher needs to run a simulator of ``source`` under the name ``model``."""
+    """Return what runs a simulator of ``source`` under the gateway's name ``model``."""
     options = options or SimulatorOptions()
     argv = [sys.executable, "-m", "backends.simulator", "--model", source]
     argv += ["--host", "{host}", "--port", "{port}"]

@@ -77,7 +77,7 @@ def to_spec(plan: Plan, *, model: str, launcher: str = "process") -> ReplicaSpec
 
 
 def served_name(checkpoint: str) -> str:
-    """Return the name under which ``trtllm-serve`` offers a checkpoint: a directory's last part."""
+    """Return the name that ``trtllm-serve`` gives a checkpoint: a directory's last part."""
     local = checkpoint.startswith(("/", "./", "../", "~"))
     return PurePosixPath(checkpoint).name if local else checkpoint
 
