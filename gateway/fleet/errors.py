@@ -3,7 +3,7 @@
 Every message stands alone: what is wrong, and what would help.
 """
 
-from gateway.fleet.planning import Refusal
+from backends.plan import Refusal
 
 
 class FleetError(Exception):
@@ -48,7 +48,7 @@ class PlanRefused(FleetError):  # noqa: N818 - names the condition
 
     def __init__(self, refusal: Refusal) -> None:
         """Carry the planner's reasons."""
-        super().__init__(refusal.describe())
+        super().__init__(refusal.message)
         self.refusal = refusal
 
 

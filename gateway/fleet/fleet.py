@@ -4,44 +4,119 @@ Every change is durable before its call returns; what takes time is an `Operatio
 after it.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
 
-from backends.launcher import LogLine
-from backends.replica import ReplicaSpec
-from gateway.fleet.planning import CreateRequest
-from gateway.state.store import Operation, ReplicaRecord
+from backends.launcher import Launcher, LogLine
+from backends.replica import ReplicaId, ReplicaSpec
+from gateway.core.snapshot import FleetSnapshot
+from gateway.fleet.decisions import STATIC, Rules
+from gateway.fleet.errors import NotPossibleNow
+from gateway.fleet.health import ProbeOutcome
+from gateway.fleet.launching import Launching
+from gateway.fleet.models import ModelStatus
+from gateway.fleet.planning import CreateRequest, Planner, Planning
+from gateway.fleet.prober import Probe, Prober
+from gateway.fleet.reconciler import Reconciler
+from gateway.fleet.settings import FleetSettings
+from gateway.fleet.state import FleetState
+from gateway.fleet.statics import Statics
+from gateway.fleet.wishes import Wishes, must_be_ours
+from gateway.state.board import Board
+from gateway.state.store import Desired, Operation, ReplicaRecord, Store
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """A model and how many of its replicas are wanted and ready."""
+class Dependencies:
+    """What the fleet is given from outside."""
 
-    name: str
-    source: str
-    aliases: tuple[str, ...]
-    launcher: str
-    precision: str
-    desired: int
-    """Replicas that the gateway should run; static ones are not counted."""
-    replicas: int
-    """Replicas there are, static ones included, whatever their state."""
-    ready: int
-    loading: int
-    """Replicas on their way to READY."""
-    min: int
-    max: int
-    pinned: bool
-    """Scaled by hand: the count stays until it is unpinned."""
+    store: Store
+    """Closed by whoever opened it, after `Fleet.close`."""
+    board: Board
+    launchers: Mapping[str, Launcher]
+    """By the name that specifications carry; one launcher may go by several names."""
+    planner: Planner
+    probe: Probe
+    clock: Callable[[], float]
+    """Unix seconds."""
+    rng: Random
+    """Makes ids and spreads retries and probes in time."""
+    observe: Callable[[ReplicaId, ProbeOutcome], None]
+    """Told of each probe's outcome."""
 
 
-class Fleet(Protocol):
-    """All replicas of this gateway."""
+class Fleet:
+    """All replicas of this gateway: `start`, then `run` beside the rest, then `close`."""
+
+    def __init__(self, settings: FleetSettings, given: Dependencies) -> None:
+        rules = Rules(settings.reconcile, given.rng)
+        self._launchers = given.launchers
+        self._state = state = FleetState(settings, given.store, given.board, given.clock)
+        self._registry, self._models = state.registry, state.models
+        self._statics = Statics(state.registry, state.models, settings)
+        self._planning = Planning(given.planner, state, tuple(given.launchers))
+        self._wishes = Wishes(state, self._planning, rules)
+        self._launching = Launching(state, self._planning, given.launchers, rules)
+        self._reconciler = Reconciler(state, self._launching, rules)
+        self._prober = Prober(
+            state.registry,
+            given.probe,
+            settings.probe,
+            rng=given.rng,
+            observe=given.observe,
+            discovered=self._statics.discovered,
+        )
+        # versions go on from the time: they grow over restarts of the supervisor
+        self._snapshot = FleetSnapshot(version=int(given.clock() * 1000))
+
+    async def start(self) -> None:
+        """Take up the store's records and what runs; nothing is started or stopped yet.
+
+        Raises:
+            StoreUnavailable: the store cannot be read or written.
+        """
+        await self._state.load()
+        self._statics.load()
+        await self._reconciler.adopt()
+
+    async def run(self) -> None:
+        """Probe and reconcile until cancelled; call `start` before."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._prober.run(), name="prober")
+            tasks.create_task(self._reconciler.run(), name="reconciler")
+
+    async def close(self, *, stop_replicas: bool) -> None:
+        """Store what is left to store, with ``stop_replicas`` after ending all that run here.
+
+        Call it when `run` has ended. The replicas are still wanted: the next start runs them.
+        """
+        if stop_replicas:
+            async with asyncio.TaskGroup() as tasks:
+                for record in self._registry.records():
+                    tasks.create_task(self._launching.shut_down(record))
+        await self._state.save()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each change of any replica."""
+        self._registry.subscribe(listener)
+
+    def snapshot(self, template: FleetSnapshot) -> FleetSnapshot:
+        """Return what workers need, all but models and version from ``template``.
+
+        The version grows only when something differs from the snapshot before.
+        """
+        records = self._registry.records()
+        views = {n: self._models.view(n, records) for n in self._models.names(records)}
+        fresh = replace(template, version=self._snapshot.version, models=views)
+        if fresh != self._snapshot:
+            self._snapshot = replace(fresh, version=fresh.version + 1)
+        return self._snapshot
 
     def replicas(self) -> list[ReplicaRecord]:
         """Return all records, oldest first."""
-        ...
+        return self._registry.records()
 
     def replica(self, replica_id: str) -> ReplicaRecord:
         """Return one record.
@@ -49,7 +124,7 @@ class Fleet(Protocol):
         Raises:
             UnknownReplica: no record has that id.
         """
-        ...
+        return self._registry.find(replica_id)
 
     def in_flight(self, replica_id: str) -> int:
         """Return the requests that all workers have open on it.
@@ -57,7 +132,7 @@ class Fleet(Protocol):
         Raises:
             UnknownReplica: no record has that id.
         """
-        ...
+        return self._registry.leases(self._registry.find(replica_id))
 
     async def plan(self, request: CreateRequest) -> ReplicaSpec:
         """Return what `create` would start, and start nothing (``dry_run``).
@@ -65,7 +140,8 @@ class Fleet(Protocol):
         Raises:
             UnknownModel, UnknownLauncher, PlanRefused: it would not be started.
         """
-        ...
+        async with self._planning.reserve(request) as spec:
+            return spec
 
     async def create(
         self, request: CreateRequest, idempotency_key: str | None = None
@@ -76,7 +152,7 @@ class Fleet(Protocol):
             UnknownModel, UnknownLauncher, PlanRefused, ReplicaLimit: it cannot be started.
             IdempotencyConflict: the key stands for another request.
         """
-        ...
+        return await self._wishes.create(request, idempotency_key)
 
     async def drain(self, replica_id: str, grace_s: float | None = None) -> Operation:
         """Want one replica less: no new requests, then stop it, and keep its record.
@@ -84,7 +160,7 @@ class Fleet(Protocol):
         Raises:
             UnknownReplica: no record has that id.
         """
-        ...
+        return await self._wishes.give_up("drain", replica_id, Desired.STOP, grace_s)
 
     async def delete(self, replica_id: str, grace_s: float | None = None) -> Operation:
         """Drain, then forget.
@@ -92,16 +168,17 @@ class Fleet(Protocol):
         Raises:
             UnknownReplica: no record has that id.
         """
-        ...
+        return await self._wishes.give_up("delete", replica_id, Desired.FORGET, grace_s)
 
     async def restart(self, replica_id: str, grace_s: float | None = None) -> Operation:
-        """Drain, stop and start again; one that failed is started afresh.
+        """Drain, stop and start again; one that failed or was stopped is started afresh.
 
         Raises:
             UnknownReplica: no record has that id.
-            NotPossibleNow: somebody else runs it.
+            NotPossibleNow: somebody else runs it, or its GPUs were given to another.
+            ReplicaLimit: it was stopped, and its model has all the replicas it may have.
         """
-        ...
+        return await self._wishes.restart(replica_id, grace_s)
 
     async def register(self, url: str, model: str | None = None) -> Operation:
         """Serve a replica that somebody else runs; without ``model``, as what it reports to be.
@@ -110,7 +187,8 @@ class Fleet(Protocol):
             BadUrl: the address is not ``http://host:port``.
             UnknownModel: ``model`` is not configured.
         """
-        ...
+        record = self._statics.register(url, model)
+        return await self._wishes.begin("register", record.id, record.spec.model or None)
 
     async def unregister(self, replica_id: str) -> Operation:
         """Drain a registered replica and forget it; it runs on.
@@ -119,11 +197,16 @@ class Fleet(Protocol):
             UnknownReplica: no record has that id.
             NotPossibleNow: the gateway itself runs it.
         """
-        ...
+        if self._registry.find(replica_id).spec.launcher != STATIC:
+            raise NotPossibleNow(
+                f"replica {replica_id} is run by this gateway: delete it instead"
+            )
+        return await self._wishes.give_up("delete", replica_id, Desired.FORGET, None)
 
     def models(self) -> list[ModelStatus]:
         """Return all models, in the configuration's order, then discovered ones."""
-        ...
+        records = self._registry.records()
+        return [self._models.status(name, records) for name in self._models.names(records)]
 
     async def scale(self, model: str, replicas: int) -> Operation:
         """Want this many replicas of a model, until `unpin`.
@@ -132,7 +215,9 @@ class Fleet(Protocol):
             UnknownModel: no model has that name.
             ReplicaLimit: outside the model's ``min`` to ``max``.
         """
-        ...
+        operation = await self._wishes.scale(model, replicas)
+        self._reconciler.wake()
+        return operation
 
     async def unpin(self, model: str) -> ModelStatus:
         """Forget a manual scale: the configuration's count holds again.
@@ -140,11 +225,15 @@ class Fleet(Protocol):
         Raises:
             UnknownModel: no model has that name.
         """
-        ...
+        name = self._models.find(model).name
+        self._models.unpin(name)
+        self._reconciler.wake()
+        await self._state.save()
+        return self._models.status(name, self._registry.records())
 
     def operations(self) -> list[Operation]:
         """Return the last 1,000 operations, oldest first."""
-        ...
+        return self._state.operations.all()
 
     def operation(self, operation_id: str) -> Operation:
         """Return one operation.
@@ -152,7 +241,7 @@ class Fleet(Protocol):
         Raises:
             UnknownOperation: no operation has that id.
         """
-        ...
+        return self._state.operations.find(operation_id)
 
     def follow(self, operation_id: str) -> AsyncIterator[Operation]:
         """Yield an operation's progress so far, then each change, until it ended.
@@ -160,7 +249,7 @@ class Fleet(Protocol):
         Raises:
             UnknownOperation: no operation has that id; raised by the call itself.
         """
-        ...
+        return self._state.operations.follow(operation_id)
 
     def logs(self, replica_id: str, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
         """Yield its last ``tail`` lines, then with ``follow`` each new one.
@@ -169,4 +258,7 @@ class Fleet(Protocol):
             UnknownReplica: no record has that id; raised by the call itself.
             NotPossibleNow: somebody else runs it.
         """
-        ...
+        record = self._registry.find(replica_id)
+        must_be_ours(record)
+        launcher = self._launchers[record.spec.launcher]
+        return launcher.logs(record.id, tail=tail, follow=follow)

@@ -1,14 +1,22 @@
-"""How a wanted replica becomes a specification: the planner that the fleet is given.
+"""How a wanted replica becomes a specification, one at a time.
 
-The fleet knows only this type, so that a plan can come from recipes and GPUs, or from a test.
+Two plans made side by side would choose the same free GPUs: whoever plans holds the lock until
+the replica stands in the registry.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from backends.plan import Refusal
 from backends.replica import ReplicaSpec
+from backends.replica import ReplicaState as S
+from gateway.fleet.errors import PlanRefused, UnknownLauncher
 from gateway.fleet.settings import ModelSettings
+from gateway.fleet.state import FleetState
+from gateway.state.store import Desired, ReplicaRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +32,47 @@ class CreateRequest:
     """Options laid over the recipe's and the model's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a model cannot run as asked."""
-
-    reason: str
-    nearest: str | None = None
-    """What would work, for people; None where nothing would."""
-
-    def describe(self) -> str:
-        """Return both in one sentence."""
-        return f"{self.reason}; {self.nearest}" if self.nearest else self.reason
-
-
 Planner = Callable[[CreateRequest, ModelSettings, frozenset[str]], ReplicaSpec | Refusal]
-"""Plans a replica; the last argument holds the UUIDs of GPUs that other replicas own."""
+"""Plans a replica; the last argument holds the UUIDs of GPUs that other replicas own.
+
+It may block: it is called on a thread.
+"""
+
+
+class Planning:
+    """Plans replicas for the registry."""
+
+    def __init__(self, planner: Planner, state: FleetState, launchers: tuple[str, ...]) -> None:
+        self._planner = planner
+        self._models = state.models
+        self._registry = state.registry
+        self._launchers = launchers
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def reserve(self, request: CreateRequest) -> AsyncIterator[ReplicaSpec]:
+        """Give the specification; its GPUs are kept free until the block ends.
+
+        Raises:
+            UnknownModel, UnknownLauncher, PlanRefused: it cannot run as asked.
+        """
+        settings = self._models.find(request.model)
+        launcher = request.launcher or settings.launcher
+        if launcher not in self._launchers:
+            raise UnknownLauncher(launcher, self._launchers)
+        async with self._lock:
+            taken = taken_gpus(self._registry.records())
+            planned = await asyncio.to_thread(self._planner, request, settings, taken)
+            if isinstance(planned, Refusal):
+                raise PlanRefused(planned)
+            yield planned
+
+
+def taken_gpus(records: list[ReplicaRecord]) -> frozenset[str]:
+    """Return the GPUs that replicas own: all but those that are stopped for good."""
+    return frozenset(
+        gpu
+        for record in records
+        if record.state is not S.STOPPED or record.desired is Desired.RUN
+        for gpu in record.spec.gpus
+    )

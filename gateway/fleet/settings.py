@@ -112,5 +112,7 @@ class FleetSettings:
     models: tuple[ModelSettings, ...] = ()
     discover: tuple[str, ...] = ()
     """URLs of running replicas whose model is asked of them."""
+    defaults: ModelSettings = ModelSettings(name="", source="")
+    """Settings of models that are discovered; name and source are theirs."""
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     reconcile: ReconcileSettings = field(default_factory=ReconcileSettings)

@@ -7,7 +7,7 @@ a call's whole effect or none of it.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from backends.replica import ReplicaId, ReplicaSpec, ReplicaState
 
@@ -69,6 +69,19 @@ class ReplicaRecord:
     """Why it is in its state, for people."""
     history: tuple[HistoryEntry, ...] = ()
     """Newest last, the last 50."""
+
+
+class RecordChanges(TypedDict, total=False):
+    """Fields of a `ReplicaRecord` that change during its life, beside its state."""
+
+    spec: ReplicaSpec
+    desired: Desired
+    url: str | None
+    handle: dict[str, Any]
+    dialect: str | None
+    attempt: int
+    not_before: float
+    drain_deadline: float | None
 
 
 class OperationState(StrEnum):

@@ -1,0 +1,76 @@
+"""Replicas that somebody else runs: named in the configuration, or registered by the admin API.
+
+They are probed and served like all others; the gateway never starts or stops them.
+"""
+
+from dataclasses import replace
+
+from backends.replica import ReplicaSpec
+from gateway.fleet.addresses import replica_url, static_id_of
+from gateway.fleet.decisions import STATIC
+from gateway.fleet.errors import UnknownModel
+from gateway.fleet.models import Models
+from gateway.fleet.registry import Registry
+from gateway.fleet.settings import FleetSettings, ModelSettings
+from gateway.state.store import Desired, ReplicaRecord
+
+_CONFIGURED = {"origin": "configured"}
+_REGISTERED = {"origin": "registered"}
+
+
+class Statics:
+    """Puts static replicas into the registry and takes them out."""
+
+    def __init__(self, registry: Registry, models: Models, settings: FleetSettings) -> None:
+        self._registry = registry
+        self._models = models
+        self._settings = settings
+
+    def load(self) -> None:
+        """Bring the records to the configuration: new ones in, those no longer named out."""
+        named: dict[str, ModelSettings | None] = dict.fromkeys(
+            map(replica_url, self._settings.discover)
+        )
+        for model in self._settings.models:
+            named.update((replica_url(url), model) for url in model.static)
+        for record in self._registry.records():
+            configured = record.spec.launcher == STATIC and record.spec.plan == _CONFIGURED
+            if configured and record.spec.url not in named:
+                self._registry.update(record.id, desired=Desired.FORGET)
+        for url, settings in named.items():
+            record = self._put(url, settings, _CONFIGURED)
+            if record.desired is Desired.FORGET:
+                self._registry.update(record.id, desired=Desired.RUN)
+
+    def register(self, url: str, model: str | None) -> ReplicaRecord:
+        """Want the replica at ``url``, under ``model`` or what it reports.
+
+        Raises:
+            BadUrl, UnknownModel, ReplicaLimit: nothing was changed.
+        """
+        settings = None if model is None else self._models.find(model)
+        record = self._put(replica_url(url), settings, _REGISTERED)
+        return self._registry.update(record.id, desired=Desired.RUN)
+
+    def discovered(self, record: ReplicaRecord, reported: str) -> None:
+        """Serve a replica as the model that it reports to be."""
+        try:
+            name = self._models.find(reported).name
+        except UnknownModel:
+            name = reported
+        spec = replace(record.spec, model=name, source=reported)
+        self._registry.update(record.id, spec=spec)
+
+    def _put(
+        self, url: str, settings: ModelSettings | None, origin: dict[str, str]
+    ) -> ReplicaRecord:
+        replica_id = static_id_of(url)
+        known = self._registry.get(replica_id)
+        if known is None:
+            name, source = (settings.name, settings.source) if settings else ("", "")
+            spec = ReplicaSpec(name, source, STATIC, url=url, plan=origin)
+            return self._registry.add(replica_id, spec, "somebody else runs it", url)
+        if settings is None:
+            return known
+        spec = replace(known.spec, model=settings.name, source=settings.source)
+        return self._registry.update(replica_id, spec=spec)
