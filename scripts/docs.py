@@ -132,11 +132,11 @@ def metrics() -> str:
         "not summed: use `sum without (worker) (rate(...))`.\n",
         "| name | type | labels | filled by | meaning |",
         "|---|---|---|---|---|",
-        *(_metric(family) for family in CATALOGUE),
+        *map(_metric, CATALOGUE.values()),
         "\n## Histogram buckets\n",
         "Upper edges; each ends in `+Inf`.\n",
     ]
-    bucketed = [family for family in CATALOGUE if family.buckets]
+    bucketed = [family for family in CATALOGUE.values() if family.buckets]
     for edges, families in groupby(sorted(bucketed, key=_edges), key=_edges):
         names = ", ".join(f"`{family.name}`" for family in families)
         lines.append(f"* {names}: {', '.join(f'{edge:g}' for edge in edges)}")
