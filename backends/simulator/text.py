@@ -113,10 +113,11 @@ def find_break(text: str) -> int | None:
     cut character at its very end, U+FFFD, is left out.
     """
     found = tokenize(text.removesuffix("\ufffd"))
-    words = [t for k, t in enumerate(found[:_FREE_WORDS]) if _is_word(t, k)]
-    if len(words) < min(len(found), _FREE_WORDS):
-        return len(words)
-    free = [(token - FIRST_WORD) // FORMS for token in words]
+    free = []
+    for position, token in enumerate(found[:_FREE_WORDS]):
+        if not _is_word(token, position):
+            return position
+        free.append((token - FIRST_WORD) // FORMS)
     expected = _chain(free + [0] * (_FREE_WORDS - len(free)))
     for position, (token, wanted) in enumerate(zip(found, expected, strict=False)):
         if token != wanted:
