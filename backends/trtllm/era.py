@@ -1,0 +1,36 @@
+"""Which era of ``trtllm-serve``'s wire contract a server speaks.
+
+Judged by what it offers; its version number only settles what that leaves open, since builds
+between two releases carry either number.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+Era = Literal["1.0", "1.1", "1.2", "main"]
+_NUMBER = re.compile(r"(\d+)\.(\d+)")
+
+
+def judge_era(
+    version: str | None, server_info: Mapping[str, object] | None, *, has_clock: bool | None
+) -> Era:
+    """Return the era.
+
+    Args:
+        version: what ``/version`` says; None if it says nothing.
+        server_info: what ``/server_info`` says; None where that route is missing, as before 1.2.
+        has_clock: whether ``/steady_clock_offset`` is there, as from 1.1 on; None: not asked.
+    """
+    number = _number(version)
+    if server_info is not None:
+        newer = "max_batch_size" in server_info or (number is not None and number >= (1, 3))
+        return "main" if newer else "1.2"
+    if has_clock is not None:
+        return "1.1" if has_clock else "1.0"
+    return "1.0" if number is not None and number < (1, 1) else "1.1"
+
+
+def _number(version: str | None) -> tuple[int, int] | None:
+    match = _NUMBER.match(version or "")
+    return (int(match[1]), int(match[2])) if match else None
