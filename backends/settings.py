@@ -5,7 +5,7 @@ apart, in named overlays, so that the two can be told from each other and compar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd
 from typing import Any
 
@@ -13,6 +13,7 @@ from backends.knobs import FRACTION, KNOBS, Tree, Value, merge, put
 from backends.recipes import Recipe
 
 _GRAPH_BATCH = "cuda_graph_config.max_batch_size"
+_CHUNKED = "enable_chunked_prefill"
 _KV_EVENTS = 16_384
 """KV cache events that wait for the gateway: seconds of a busy replica."""
 _PERF_REQUESTS = 1000
@@ -81,9 +82,8 @@ def settings_for(
                 else "to equal max_batch_size, as NVIDIA advises"
             )
             changes.append(f"{name} is {value}, {why}")
-    settings = Settings(flags, yaml)
-    overlays = {**_long_prompts(settings), "observe": _observe(release)}
-    return Settings(flags, yaml, overlays, tuple(changes))
+    overlays = {"observe": _observe(release)}
+    return _admit_long_prompts(Settings(flags, yaml, overlays, tuple(changes)))
 
 
 def _place(flags: dict[str, Value], recipe: Recipe, tp: int, changes: list[str]) -> None:
@@ -117,15 +117,19 @@ def _set(flags: dict[str, Value], yaml: Tree, name: str, value: Value) -> None:
         put(yaml, knob.path, value)
 
 
-def _long_prompts(settings: Settings) -> dict[str, Overlay]:
+def _admit_long_prompts(settings: Settings) -> Settings:
     longest, batch = settings.get("max_seq_len"), settings.get("max_num_tokens")
-    if longest <= batch or "enable_chunked_prefill" in settings.yaml:
-        return {}
+    if longest <= batch or _CHUNKED in settings.yaml:
+        return settings
     why = (
-        f"prompts may have up to {longest} tokens and a batch only {batch}:"
-        " without chunked prefill the longer ones are refused"
+        f"{_CHUNKED} is true: prompts may have up to {longest} tokens and a batch {batch}, and"
+        " without it the longer ones are refused"
     )
-    return {"long_prompts": Overlay({"enable_chunked_prefill": True}, why)}
+    return replace(
+        settings,
+        yaml={**settings.yaml, _CHUNKED: True},
+        changes=(*settings.changes, why),
+    )
 
 
 def _observe(release: str) -> Overlay:

@@ -20,7 +20,7 @@ def judge_era(
     Args:
         version: what ``/version`` says; None if it says nothing.
         server_info: what ``/server_info`` says; None where that route is missing, as before 1.2.
-        has_clock: whether ``/steady_clock_offset`` is there, as from 1.1 on; None: not asked.
+        has_clock: whether ``/steady_clock_offset`` is there, as from 1.1; None: not asked.
     """
     number = _number(version)
     if server_info is not None:
