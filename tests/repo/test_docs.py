@@ -42,7 +42,7 @@ def _commands():
                     yield pytest.param(words, id=" ".join(words)[:70])
 
 
-@pytest.mark.parametrize("words", _commands())
+@pytest.mark.parametrize("words", list(_commands()))
 def test_a_command_to_paste_exists_with_these_options(words):
     if words[0] == "make":
         makefile = (tracked.ROOT / "Makefile").read_text()

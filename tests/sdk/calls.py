@@ -47,7 +47,7 @@ COMPARED = [
     call("completion, seeded", "completions", **_PROMPT, seed=7, temperature=0.5),
     call("completion, token ids", "completions", prompt=[[11, 22, 33]], max_tokens=TOKENS),
     call("completion, two prompts", "completions", prompt=["One", "Two"], max_tokens=TOKENS),
-    call("completion, stop", "completions", **_PROMPT, stop=["e"], extra_body={"top_k": 1}),
+    call("completion, stop", "completions", **_PROMPT, stop=["n"], extra_body={"top_k": 1}),
     call("chat", "chat", **_CHAT),
     call("chat, streamed", "chat", **_CHAT, stream=True),
     call("chat, streamed with usage", "chat", **_CHAT, **USAGE),
