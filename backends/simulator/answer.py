@@ -1,0 +1,240 @@
+"""One request's answer: its prompts in the engine, and its bytes on the way to the client.
+
+A client that leaves is noticed by looking once a second, so its request goes on in the engine
+for up to that long; the log has the very instant.
+"""
+
+import asyncio
+import logging
+from functools import partial
+
+from backends.simulator.bodies import Choice, ReplyHead, chat_body, completion_body
+from backends.simulator.connection import Connection
+from backends.simulator.errors import Refused, flat_error
+from backends.simulator.faults import Fault
+from backends.simulator.frames import DONE, Stamp, Usage, encode, error_frame
+from backends.simulator.generation import PromptContext, StreamedPrompt, WholePrompt
+from backends.simulator.iteration import EngineRequest, Output, RequestNeverFits
+from backends.simulator.orders import Order
+from backends.simulator.outbox import Outbox
+from backends.simulator.replies import END, Send, send_body, start_events
+from backends.simulator.requestlog import RequestEntry
+from backends.simulator.sequences import plan_sequence
+from backends.simulator.simulator import Simulator
+from backends.simulator.stats import RequestRecord
+from backends.simulator.stream_faults import AnswerFault, send_whole
+
+log = logging.getLogger("backends.simulator")
+POLL_S = 1.0
+"""How often the server looks whether a client is still there."""
+
+
+class Answer:
+    """One request's answer, from its submission to its last byte."""
+
+    def __init__(
+        self, sim: Simulator, order: Order, entry: RequestEntry, connection: Connection
+    ) -> None:
+        self._sim = sim
+        self._order = order
+        self._entry = entry
+        self._connection = connection
+        self._outbox = Outbox()
+        self._whole: list[WholePrompt] = []
+        self._running: set[int] = set()
+        entry.stream = order.stream
+        entry.prompt_tokens = sum(len(p) for p in order.prompts)
+
+    def submit(self) -> None:
+        """Hand every prompt to the engine.
+
+        Raises:
+            Refused: a prompt can never run; none is left in the engine.
+        """
+        if self._order.late_refusal is not None:
+            if not self._order.stream:
+                raise Refused(400, flat_error(self._order.late_refusal))
+            self._outbox.end(self._order.late_refusal)
+            return
+        name = self._sim.new_id()
+        try:
+            for number in range(len(self._order.prompts)):
+                self._submit_prompt(number, name)
+        except RequestNeverFits as wrong:
+            self.abort()
+            raise Refused(400, flat_error(str(wrong))) from wrong
+        self._connection.watch(self._on_lost)
+
+    def _submit_prompt(self, number: int, name: str) -> None:
+        sim, order = self._sim, self._order
+        prompt, sampling = order.prompts[number], order.samplings[number]
+        plans = tuple(plan_sequence(prompt, i, sampling) for i in range(order.best_of))
+        context = PromptContext(
+            order=order,
+            dialect=sim.dialect,
+            number=number,
+            request_id=sim.next_number(),
+            plans=plans,
+            new_id=sim.new_id,
+            on_output=self._on_output,
+            on_end=self._on_end,
+        )
+        request = EngineRequest(
+            id=context.request_id,
+            prompt=prompt,
+            max_tokens=sampling.max_tokens,
+            sequences=order.best_of,
+            ends_after=tuple(plan.ends_after for plan in plans),
+            streamed=order.stream,
+            salt=order.salt,
+        )
+        sink: StreamedPrompt | WholePrompt
+        if order.stream:
+            sink = StreamedPrompt(context, self._outbox, self._stamp(context, name))
+        else:
+            sink = WholePrompt(context)
+            self._whole.append(sink)
+        sim.driver.submit(request, sink)
+        self._running.add(context.request_id)
+
+    def _stamp(self, context: PromptContext, name: str) -> Stamp:
+        sim, order = self._sim, self._order
+        return Stamp(
+            dialect=sim.dialect,
+            model=encode(sim.settings.own_name if order.many else order.model),
+            fixed_id=name if order.many else str(context.request_id),
+            created=int(sim.wall()),
+            new_id=sim.new_id,
+            wall=sim.wall,
+        )
+
+    def abort(self) -> None:
+        """Take what still runs out of the engine."""
+        for request_id in list(self._running):
+            self._sim.driver.abort(request_id)
+
+    def _on_output(self, output: Output) -> None:
+        entry = self._entry
+        entry.last_token_at = self._sim.clock()
+        if output.is_first and entry.first_token_at is None:
+            entry.first_token_at = entry.last_token_at
+
+    def _on_end(self, context: PromptContext, record: RequestRecord) -> None:
+        self._running.discard(context.request_id)
+        self._entry.aborted = self._entry.aborted or record.aborted
+        self._sim.observations.on_request(
+            record, self._entry, context.plans[0].finish_reason, self._sim.clock_offset_s
+        )
+        if not self._running:
+            if self._order.stream and not record.aborted:
+                self._outbox.put(DONE)
+            self._outbox.end()
+
+    def _on_lost(self) -> None:
+        entry, now = self._entry, self._sim.clock()
+        entry.closed_at = now
+        until_poll = POLL_S - (now - entry.received_at) % POLL_S
+        asyncio.get_running_loop().call_later(until_poll, self._abort_after_poll)
+        self._outbox.end()
+
+    def _abort_after_poll(self) -> None:
+        for request_id in self._running:
+            log.info("[TRT-LLM] [I] client is disconnected, abort %d", request_id)
+        self.abort()
+
+    async def reply(self, send: Send, fault: Fault | None) -> None:
+        """Send the answer as it comes."""
+        sim, outbox = self._sim, self._outbox
+        sim.outboxes.add(outbox)
+        faulty = None
+        if fault is not None:
+            faulty = AnswerFault(
+                fault, entry=self._entry, connection=self._connection, send=send, process=sim,
+                end_badly=partial(self._end_badly, send, f"fault {fault.kind}"),
+            )  # fmt: skip
+        try:
+            if self._order.stream:
+                await self._stream(send, faulty)
+            else:
+                await self._send_whole(send, fault, faulty)
+        finally:
+            sim.outboxes.discard(outbox)
+            self._connection.unwatch(self._on_lost)
+            if not self._connection.lost:
+                self._entry.finished_at = sim.clock()
+                self.abort()
+
+    async def _stream(self, send: Send, faulty: AnswerFault | None) -> None:
+        outbox, entry = self._outbox, self._entry
+        await start_events(send)
+        while not self._connection.lost:
+            for taken in await outbox.take():
+                frame = taken if faulty is None else await faulty.before(taken)
+                if frame is None:
+                    return
+                body = {"type": "http.response.body", "body": frame.body, "more_body": True}
+                await send(body)
+                entry.tokens_sent += frame.tokens
+            if outbox.ended and not outbox.frames:
+                break
+        if outbox.failure is not None:
+            await self._end_badly(send, outbox.failure)
+        elif not self._connection.lost:
+            await send(END)
+
+    async def _end_badly(self, send: Send, message: str) -> None:
+        """End a stream as an error inside the engine does: a cut, or in main an event."""
+        if self._sim.dialect.error_frames and not self._order.chat:
+            body = error_frame(message) + DONE + DONE
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send(END)
+            return
+        log.error("Exception in ASGI application: %s", message)
+        gone = asyncio.Event()
+        self._connection.watch(gone.set)
+        self._connection.close()
+        await gone.wait()
+
+    async def _send_whole(
+        self, send: Send, fault: Fault | None, faulty: AnswerFault | None
+    ) -> None:
+        while not self._outbox.ended:
+            await self._outbox.take()
+        if self._connection.lost:
+            return
+        failure = self._outbox.failure
+        if faulty is not None and fault is not None:
+            if fault.kind == "engine_error":
+                failure = "fault engine_error"
+            elif fault.kind in {"crash", "fatal", "fatal_exit"}:
+                await faulty.strike()
+                return
+        if failure is not None:
+            await send_body(send, 400, flat_error(failure))
+            return
+        body = self._body()
+        if faulty is not None and fault is not None:
+            await send_whole(faulty, fault, body, send, self._connection)
+        else:
+            await send_body(send, 200, body)
+        self._entry.tokens_sent = sum(w.context.completion_tokens for w in self._whole)
+
+    def _body(self) -> bytes:
+        sim, order = self._sim, self._order
+        head = ReplyHead(
+            sim.new_id(),
+            int(sim.wall()),
+            sim.settings.own_name if order.many else order.model,
+        )
+        choices: list[Choice] = []
+        for whole in self._whole:
+            choices += [whole.choices[i] for i in sorted(whole.choices)]
+        usages = [whole.context.usage for whole in self._whole]
+        usage = Usage(
+            sum(u.prompt_tokens for u in usages),
+            sum(u.completion_tokens for u in usages),
+            sum(u.cached_tokens for u in usages),
+        )
+        if order.chat:
+            return chat_body(head, choices, usage, sim.dialect)
+        return completion_body(head, choices, usage, sim.dialect, many=order.many)
