@@ -1,6 +1,7 @@
 """From sources to a `Config`: file under environment under command line, checked as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,41 @@ DEMO = Document(dict(_DEMO), {(): Place("the demo")})
 """Two models on three simulated replicas, which end with the gateway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where each of its values was written."""
+
+    config: Config
+    document: Document
+
+
 def load(
     path: Path | None,
     environ: Mapping[str, str],
     *,
     flags: Document = NOTHING,
+    replicas: Sequence[str] = (),
     base: Document = NOTHING,
 ) -> Config:
+    """Return the configuration of `read`.
+
+    Raises:
+        ConfigInvalid: with every problem that could be found.
+    """
+    return read(path, environ, flags=flags, replicas=replicas, base=base).config
+
+
+def read(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    flags: Document = NOTHING,
+    replicas: Sequence[str] = (),
+    base: Document = NOTHING,
+) -> Loaded:
     """Read, merge and check; ``base`` lies under the file, ``flags`` over the environment.
+
+    ``replicas`` are URLs added to ``static``, as ``serve --replica`` does.
 
     Raises:
         ConfigInvalid: with every problem that could be found.
@@ -62,7 +90,10 @@ def load(
         problems += error.problems
     if problems:
         raise ConfigInvalid(problems)
-    return build(flags.over(document))
+    document = flags.over(document)
+    for url in replicas:
+        document = document.append("static", url, Place("--replica"))
+    return Loaded(build(document), document)
 
 
 def build(document: Document) -> Config:

@@ -30,6 +30,14 @@ class Document:
         """Return both, with this one's values where they clash."""
         return Document(overlay(under.values, self.values), {**under.places, **self.places})
 
+    def append(self, key: str, value: object, place: Place) -> "Document":
+        """Return this document with one more item in the list at the top-level ``key``."""
+        items = self.values.get(key) or []
+        if not isinstance(items, list):  # wrong already: the check will say so
+            return self
+        values = {**self.values, key: [*items, value]}
+        return Document(values, {**self.places, (key, len(items)): place})
+
     def place(self, path: KeyPath) -> Place:
         """Return where the value at ``path``, or the nearest one around it, was written."""
         for end in range(len(path), -1, -1):

@@ -1,0 +1,1 @@
+"""The commands of ``trtllm-gateway``, one module for each group of them."""
