@@ -27,6 +27,8 @@ from gateway.fleet.wishes import Wishes, must_be_ours
 from gateway.state.board import Board
 from gateway.state.store import Desired, Operation, ReplicaRecord, Store
 
+__all__ = ["Dependencies", "Fleet", "ModelStatus"]
+
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:

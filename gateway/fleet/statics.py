@@ -6,9 +6,10 @@ They are probed and served like all others; the gateway never starts or stops th
 from dataclasses import replace
 
 from backends.replica import ReplicaSpec
-from gateway.fleet.addresses import replica_url, static_id_of
+from gateway.core.hosts import replica_url
+from gateway.fleet.addresses import static_id_of
 from gateway.fleet.decisions import STATIC
-from gateway.fleet.errors import UnknownModel
+from gateway.fleet.errors import BadUrl, UnknownModel
 from gateway.fleet.models import Models
 from gateway.fleet.registry import Registry
 from gateway.fleet.settings import FleetSettings, ModelSettings
@@ -49,7 +50,11 @@ class Statics:
             BadUrl, UnknownModel, ReplicaLimit: nothing was changed.
         """
         settings = None if model is None else self._models.find(model)
-        record = self._put(replica_url(url), settings, _REGISTERED)
+        try:
+            address = replica_url(url)
+        except ValueError as problem:
+            raise BadUrl(f"url {problem}") from problem
+        record = self._put(address, settings, _REGISTERED)
         return self._registry.update(record.id, desired=Desired.RUN)
 
     def discovered(self, record: ReplicaRecord, reported: str) -> None:

@@ -8,8 +8,9 @@ reaches the disk before its call returns: what the admin API said 202 to survive
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -135,16 +136,9 @@ class SqliteStore:
         )
 
     def _transaction(self, work: Callable[[], T]) -> T:
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                return work()
-        except sqlite3.OperationalError as problem:
-            raise StoreUnavailable(
-                f"the state file {self._path} cannot be used now: {problem}"
-            ) from problem
-        except sqlite3.DatabaseError as problem:
-            raise StoreUnreadable(self._path, problem) from problem
+        with _translated(self._path), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            return work()
 
     def _instance_id(self) -> str:
         made = secrets.token_hex(8)
@@ -216,32 +210,32 @@ class SqliteStore:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    try:
+    with _translated(path), ExitStack() as undo:
         path.touch(mode=0o600)
+        connection = sqlite3.connect(
+            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        undo.callback(connection.close)
+        _prepare(connection, path)
+        undo.pop_all()
+    return connection
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as problem:
         raise StoreUnavailable(
             f"the state file {path} cannot be made: {problem.strerror}; check the state"
             " directory and its owner"
         ) from problem
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        _prepare(connection, path)
     except sqlite3.OperationalError as problem:
-        connection.close()
         if "locked" in str(problem):
             raise StoreInUse(path) from problem
-        raise StoreUnavailable(
-            f"the state file {path} cannot be opened: {problem}"
-        ) from problem
+        raise StoreUnavailable(f"the state file {path} cannot be used: {problem}") from problem
     except sqlite3.DatabaseError as problem:
-        connection.close()
         raise StoreUnreadable(path, problem) from problem
-    except (StoreTooNew, StoreUnreadable):
-        connection.close()
-        raise
-    return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
