@@ -76,7 +76,7 @@ def render_pretty(event: LogEvent) -> bytes:
     if event.name == "log":
         title = _one_line(fields.pop("message", ""))
         fields.pop("logger", None)
-    rest = " ".join(f"{name}={_one_line(value)}" for name, value in fields.items())
+    rest = " ".join(f"{_one_line(name)}={_one_line(value)}" for name, value in fields.items())
     colour = _COLOURS.get(event.level, "")
     level = f"{colour}{event.level:<7}{_PLAIN if colour else ''}"
     line = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {level} {title} {rest}".rstrip()
