@@ -11,7 +11,8 @@ from gateway.api.admin_replicas import FleetHere, accepted
 from gateway.api.bodies import PatchModel, ScaleModel
 from gateway.api.views import Items, ModelView, model_view
 from gateway.fleet.errors import UnknownModel
-from gateway.fleet.fleet import Fleet, ModelStatus
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.models import ModelStatus
 from gateway.state.store import Operation
 
 _VIEWER, _OPERATOR = needs(Role.VIEWER), needs(Role.OPERATOR)

@@ -109,9 +109,11 @@ def _on_fleet_error(request: Request[Any, Any, Any], error: FleetError) -> Respo
     extra: dict[str, Any] = {}
     if field is not None and not request.path_params:
         extra["errors"] = [FieldError(field, str(error))]
+    detail = str(error)
     if isinstance(error, PlanRefused):
-        extra["nearest"] = error.refusal.nearest
-    return problem_response(status, slug, str(error), extra=extra)
+        detail = error.refusal.reason
+        extra |= {"code": error.refusal.code, "nearest": error.refusal.nearest}
+    return problem_response(status, slug, detail, extra=extra)
 
 
 def _on_bad_request(_: Request[Any, Any, Any], error: BadRequest) -> Response[Problem]:

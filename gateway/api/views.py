@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gateway.fleet.fleet import Fleet, ModelStatus
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.models import ModelStatus
 from gateway.state.store import Desired, HistoryEntry, ReplicaRecord
 
 T = TypeVar("T")

@@ -9,10 +9,10 @@ from backends.plan import PlanRequest, Refusal
 from backends.plan import plan as make_plan
 from backends.recipes import read_recipes
 from backends.trtllm.command import bare_script
+from backends.trtllm.text import plan_text
 from gateway.commands.examples import examples
 from gateway.commands.failures import dump_json, fail
 from gateway.commands.operations import AS_JSON
-from gateway.commands.plan_text import plan_text
 from gateway.commands.tables import print_table
 
 _GIB = 2**30
@@ -78,7 +78,7 @@ def plan(
     if as_json:
         dump_json(to_json(outcome))
     else:
-        click.echo(bare_script(outcome).rstrip() if bare else plan_text(outcome))
+        click.echo((bare_script(outcome) if bare else plan_text(outcome)).rstrip())
 
 
 def _inventory(spec: str | None) -> Inventory:

@@ -1,9 +1,11 @@
 """A fleet without replicas: it remembers what it was asked for and refuses what it should."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from backends.launcher import LogLine
+from backends.plan import Refusal
 from backends.replica import ReplicaSpec, ReplicaState
 from gateway.core.hosts import replica_url
 from gateway.fleet.errors import (
@@ -17,8 +19,8 @@ from gateway.fleet.errors import (
     UnknownOperation,
     UnknownReplica,
 )
-from gateway.fleet.fleet import ModelStatus
-from gateway.fleet.planning import CreateRequest, Refusal
+from gateway.fleet.models import ModelStatus
+from gateway.fleet.planning import CreateRequest
 from gateway.state.store import Desired, HistoryEntry, Operation, OperationState, ReplicaRecord
 
 LAUNCHERS = ("process", "sim")
@@ -48,7 +50,7 @@ def model(name, **changes):
 
 
 class FakeFleet:
-    """Implements `gateway.fleet.fleet.Fleet` on dictionaries."""
+    """Does what `gateway.fleet.fleet.Fleet` offers, on dictionaries."""
 
     def __init__(self, *records, models=("llama-3.3-70b", "llama-3.1-8b")):
         self.records = {record.id: record for record in records}
@@ -94,7 +96,7 @@ class FakeFleet:
         if request.launcher is not None and request.launcher not in LAUNCHERS:
             raise UnknownLauncher(request.launcher, LAUNCHERS)
         if request.precision == "nvfp4":
-            raise PlanRefused(Refusal("NVFP4 needs compute capability 10.0", "fp8 fits on 2"))
+            raise PlanRefused(Refusal("bad_precision", "no NVFP4 here", "fp8 fits on 2"))
         return replica("planned", status.name).spec
 
     async def create(self, request, idempotency_key=None):
@@ -180,6 +182,6 @@ class FakeFleet:
                     raise line
                 yield line
             if follow:
-                await self.forever.wait()
+                await asyncio.Event().wait()
         finally:
             self.logs_closed += 1
