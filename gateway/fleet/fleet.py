@@ -54,7 +54,7 @@ class Fleet:
 
     def __init__(self, settings: FleetSettings, given: Dependencies) -> None:
         rules = Rules(settings.reconcile, given.rng)
-        self._launchers = given.launchers
+        self._launchers, self._probe = given.launchers, given.probe
         self._state = state = FleetState(settings, given.store, given.board, given.clock)
         self._registry, self._models = state.registry, state.models
         self._statics = Statics(state.registry, state.models, settings)
@@ -90,7 +90,7 @@ class Fleet:
             tasks.create_task(self._reconciler.run(), name="reconciler")
 
     async def close(self, *, stop_replicas: bool) -> None:
-        """Store what is left to store, with ``stop_replicas`` after ending all that run here.
+        """Store and close what is left, with ``stop_replicas`` after ending all that run here.
 
         Call it when `run` has ended. The replicas are still wanted: the next start runs them.
         """
@@ -98,6 +98,7 @@ class Fleet:
             async with asyncio.TaskGroup() as tasks:
                 for record in self._registry.records():
                     tasks.create_task(self._launching.shut_down(record))
+        await self._probe.close()
         await self._state.save()
 
     def subscribe(self, listener: Callable[[], None]) -> None:

@@ -5,10 +5,10 @@ the replica stands in the registry.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from backends.plan import Refusal
 from backends.replica import ReplicaSpec
@@ -32,11 +32,14 @@ class CreateRequest:
     """Options laid over the recipe's and the model's."""
 
 
-Planner = Callable[[CreateRequest, ModelSettings, frozenset[str]], ReplicaSpec | Refusal]
-"""Plans a replica; the last argument holds the UUIDs of GPUs that other replicas own.
+class Planner(Protocol):
+    """Turns a request into a specification."""
 
-It may block: it is called on a thread.
-"""
+    async def __call__(
+        self, request: CreateRequest, settings: ModelSettings, taken: frozenset[str]
+    ) -> ReplicaSpec | Refusal:
+        """Plan, and start nothing; ``taken`` are UUIDs of GPUs that other replicas own."""
+        ...
 
 
 class Planning:
@@ -62,7 +65,7 @@ class Planning:
             raise UnknownLauncher(launcher, self._launchers)
         async with self._lock:
             taken = taken_gpus(self._registry.records())
-            planned = await asyncio.to_thread(self._planner, request, settings, taken)
+            planned = await self._planner(request, settings, taken)
             if isinstance(planned, Refusal):
                 raise PlanRefused(planned)
             yield planned

@@ -27,6 +27,10 @@ class Probe(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Give back its connections."""
+        ...
+
 
 class Prober:
     """Keeps one probing task for each replica that can be probed."""
