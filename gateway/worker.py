@@ -22,13 +22,12 @@ import msgspec
 import uvloop
 
 from gateway.api.data import create_data_app
-from gateway.core.errors import GatewayError
+from gateway.api.server import HttpServer, listening_socket
 from gateway.core.outcome import RequestFacts
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.snapshot import FleetSnapshot, ReplicaView
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.pipeline import Pipeline
-from gateway.dataplane.server import DataServer, listening_socket
 from gateway.dataplane.upstream import Upstreams
 from gateway.state.board import Board, Row
 from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
@@ -115,7 +114,7 @@ class Worker:
         self._tracer = start_tracing(
             settings.tracing, self._clocks, slot=str(settings.slot), version=settings.version
         )
-        self._server = DataServer(create_data_app(self._plane()), on_started=self._link.serving)
+        self._server = HttpServer(create_data_app(self._plane()), on_started=self._link.serving)
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""
@@ -191,8 +190,8 @@ class Worker:
             if task is not None:
                 task.cancel()
 
-    def _report(self, replica: ReplicaView, failure: GatewayError) -> None:
-        self._link.send(ReplicaFailed(replica.id, failure.attempt_outcome))
+    def _report(self, replica: ReplicaView) -> None:
+        self._link.send(ReplicaFailed(replica.id))
 
 
 async def _main(settings: WorkerSettings) -> None:

@@ -37,6 +37,7 @@ class Answer:
         "_complete",
         "_failure",
         "_head_seen",
+        "_keep_alive",
         "_limit_at",
         "_loop",
         "_parser",
@@ -65,6 +66,7 @@ class Answer:
         self._paused = False
         self._head_seen = False
         self._complete = False
+        self._keep_alive = False
         self._failure: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,6 +94,8 @@ class Answer:
         """Note the end; the end of a 1xx is none."""
         if self._head_seen:
             self._complete = True
+            # Asked now: afterwards the parser is set for a next message and knows no more.
+            self._keep_alive = self._parser.should_keep_alive()
 
     # What the connection calls.
 
@@ -175,7 +179,7 @@ class Answer:
         whole = self._complete and self._failure is None and not self._arrived
         if self._paused and carrier.transport is not None:
             carrier.transport.resume_reading()
-        carrier.release(reusable=whole and self._parser.should_keep_alive())
+        carrier.release(reusable=whole and self._keep_alive)
 
     def _pop(self) -> tuple[float, bytes]:
         arrival = self._arrived.popleft()

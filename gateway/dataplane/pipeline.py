@@ -44,12 +44,12 @@ class Pipeline:
         leases: Leases,
         picker: WeightedPick,
         upstream: Callable[[str, int], Upstream],
-        on_failure: Callable[[ReplicaView, GatewayError], None],
+        on_failure: Callable[[ReplicaView], None],
         clock: Callable[[], float],
     ) -> None:
         """Count on ``leases``, choose with ``picker``, connect by ``upstream(host, port)``.
 
-        Each failure of a replica's is reported to ``on_failure``.
+        Each replica that failed is reported to ``on_failure``.
         """
         self._leases = leases
         self._picker = picker
@@ -74,7 +74,7 @@ class Pipeline:
             except GatewayError as failure:
                 if not failure.retryable:
                     raise
-                self._on_failure(replica, failure)
+                self._on_failure(replica)
                 if exchange.client.content_sent:
                     raise
                 if len(tried) >= exchange.model.attempts or not untried(candidates, tried):

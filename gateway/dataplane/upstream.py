@@ -8,6 +8,7 @@ closed all the same is replaced once, unseen.
 
 import asyncio
 from collections.abc import Callable, Collection
+from typing import cast
 
 import httptools
 from typing_extensions import override
@@ -42,8 +43,8 @@ class Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
-        self.transport = transport
+        # uvloop's transports are of the kind, but not of the class.
+        self.transport = cast("asyncio.Transport", transport)
 
     def ask(self, head: bytes, body: bytes, answer: Answer) -> None:
         """Send a request; what comes back goes to ``answer``."""

@@ -101,6 +101,10 @@ class Fleet:
         await self._probe.close()
         await self._state.save()
 
+    def suspect(self, replica_id: str) -> None:
+        """Probe a replica soon, because a request to it failed; an unknown id is no error."""
+        self._prober.suspect(replica_id)
+
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each change of any replica."""
         self._registry.subscribe(listener)

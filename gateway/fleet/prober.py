@@ -6,6 +6,7 @@ probe was under way, the result is thrown away.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult, judge
 from gateway.fleet.registry import Registry
 from gateway.fleet.settings import ProbeSettings
 from gateway.state.store import ReplicaRecord
+
+_LEAST_PAUSE_S = 0.1
+"""Between two probes, however often requests fail."""
 
 
 class Probe(Protocol):
@@ -64,6 +68,13 @@ class Prober:
         self._failures: dict[ReplicaId, int] = {}
         self._probing: set[ReplicaId] = set()
         self._changed = asyncio.Event()
+        self._suspected: dict[ReplicaId, asyncio.Event] = {}
+
+    def suspect(self, replica_id: str) -> None:
+        """Probe a replica soon, because a request to it failed."""
+        suspected = self._suspected.get(ReplicaId(replica_id))
+        if suspected is not None:
+            suspected.set()
 
     async def run(self) -> None:
         """Probe until cancelled."""
@@ -78,11 +89,17 @@ class Prober:
                 self._changed.clear()
 
     async def _watch(self, replica_id: ReplicaId) -> None:
+        suspected = self._suspected[replica_id] = asyncio.Event()
         try:
             while (record := self._registry.get(replica_id)) and record.state in PROBED:
+                suspected.clear()
                 await self.probe_once(record)
-                await asyncio.sleep(self._pause_s(replica_id))
+                await asyncio.sleep(_LEAST_PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause_s(replica_id) - _LEAST_PAUSE_S):
+                        await suspected.wait()
         finally:
+            del self._suspected[replica_id]
             self._probing.discard(replica_id)
             self._failures.pop(replica_id, None)
             self._changed.set()

@@ -132,6 +132,11 @@ class Board:
                     dead.append(pid)
         return dead
 
+    def owners(self) -> list[int]:
+        """Return the pids of the workers that own rows, dead ones included."""
+        owners = (self._cells[self._owner(index)] for index in range(self._cells[_USED]))
+        return [pid for pid in owners if pid]
+
     def load(self, column: int) -> int:
         """Return the requests that all workers have open on the replica of that column."""
         start, width = self._counts + column, self.columns

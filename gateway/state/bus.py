@@ -65,8 +65,6 @@ class ReplicaFailed(msgspec.Struct, tag="replica_failed"):
     """To the supervisor: an attempt at this replica failed."""
 
     replica: str
-    outcome: str
-    """An `AttemptOutcome`."""
 
 
 ToWorker = Publish | Scrape | StandDown

@@ -26,6 +26,8 @@ from gateway.telemetry.request_line import request_fields
 CAPACITY = 8192
 """Lines that wait to be written."""
 _STDERR = 2
+_CHATTY = ("httpx", "httpcore", "uvicorn.error")
+"""Libraries that tell at level info of every probe, every start and every stop."""
 
 _Request = tuple[float, RequestFacts, str | None]
 
@@ -145,6 +147,8 @@ def start_logs(
     root = logging.getLogger()
     root.handlers = [logs]
     root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     return logs
 
 

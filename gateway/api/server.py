@@ -1,4 +1,4 @@
-"""uvicorn as a worker runs it: on a socket it is given, ended by order and not by signals.
+"""uvicorn as this gateway runs it: on a socket it is given, ended by order and not by signals.
 
 Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
 """
@@ -16,11 +16,23 @@ KEEP_ALIVE_S = 75
 _BACKLOG = 2048
 
 
-class DataServer(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """Serves until `stop_accepting`, then until the last open response ends."""
 
-    def __init__(self, app: ASGIApp, *, on_started: Callable[[], None]) -> None:
-        """Serve ``app``; ``on_started`` is called once the port is open."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        on_started: Callable[[], None] | None = None,
+        linger_s: int | None = None,
+    ) -> None:
+        """Serve ``app``.
+
+        Args:
+            app: the application.
+            on_started: called once the port is open.
+            linger_s: at the end, how long open responses may take; None: as long as they do.
+        """
         self._on_started = on_started
         super().__init__(
             uvicorn.Config(
@@ -36,6 +48,7 @@ class DataServer(uvicorn.Server):
                 proxy_headers=False,
                 backlog=_BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=linger_s,
             )
         )
 
@@ -43,7 +56,8 @@ class DataServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the port, then say so."""
         await super().startup(sockets)
-        self._on_started()
+        if self._on_started is not None:
+            self._on_started()
 
     @override
     @contextlib.contextmanager

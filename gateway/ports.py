@@ -1,0 +1,65 @@
+"""Take the two ports before anything is started.
+
+So that a clash is told at once and by name.
+"""
+
+import socket
+
+from gateway.api.server import bound_socket
+
+
+class PortTaken(Exception):  # noqa: N818 - names the condition
+    """An address cannot be bound."""
+
+
+def hold_data_port(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Bind the data port without listening: workers will listen on it beside this socket.
+
+    Args:
+        host: address.
+        port: 0 for any free one.
+        shared: workers of an earlier run of this gateway may still listen on it.
+
+    Raises:
+        PortTaken: somebody else has it.
+    """
+    try:
+        if not shared:
+            # SO_REUSEPORT would quietly share the port with another gateway of this user.
+            with _plain(host, port):
+                pass
+        return bound_socket(host, port)
+    except OSError as problem:
+        raise _taken("data", host, port, problem) from None
+
+
+def admin_socket(host: str, port: int) -> socket.socket:
+    """Bind the admin port.
+
+    Raises:
+        PortTaken: somebody else has it.
+    """
+    try:
+        return _plain(host, port)
+    except OSError as problem:
+        raise _taken("admin", host, port, problem) from None
+
+
+def _plain(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _taken(which: str, host: str, port: int, problem: OSError) -> PortTaken:
+    option = "--port" if which == "data" else "--admin-port"
+    return PortTaken(
+        f"the {which} port {host}:{port} cannot be opened ({problem.strerror}); stop what uses"
+        f" it, or choose another with {option}"
+    )

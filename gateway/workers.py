@@ -1,0 +1,84 @@
+"""Keep the worker processes running: start each, and start it again when it dies.
+
+A worker that dies is replaced at once; one that dies again and again right after its start
+waits longer each time, so that a broken installation does not spin.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+_LOG = logging.getLogger(__name__)
+_EARLY_S = 5.0
+"""A worker that lives shorter than this died of its start."""
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+class Workers:
+    """The worker processes of one supervisor run."""
+
+    def __init__(
+        self,
+        count: int,
+        command: Callable[[int], Sequence[str]],
+        *,
+        env: Mapping[str, str],
+        on_exit: Callable[[int], None],
+    ) -> None:
+        """Run ``count`` workers, slot by slot started as ``command(slot)``.
+
+        ``on_exit`` is called with the slot of each worker that ended.
+        """
+        self._count = count
+        self._command = command
+        self._env = dict(env)
+        self._on_exit = on_exit
+        self._ending = False
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+
+    async def run(self) -> None:
+        """Keep all running until `end`, then return when the last one ended."""
+        async with asyncio.TaskGroup() as tasks:
+            for slot in range(self._count):
+                tasks.create_task(self._keep(slot))
+
+    def pids(self) -> dict[int, int]:
+        """Return the process id of each slot that has one."""
+        return {slot: process.pid for slot, process in self._processes.items()}
+
+    def end(self) -> None:
+        """Start no more: those that run end when they are told over the bus."""
+        self._ending = True
+
+    def kill(self) -> None:
+        """End all that still run, at once."""
+        self._ending = True
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+
+    async def _keep(self, slot: int) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = 0.0
+        while not self._ending:
+            started_at = loop.time()
+            process = await asyncio.create_subprocess_exec(
+                *self._command(slot),
+                env=self._env,
+                stdin=asyncio.subprocess.DEVNULL,
+                # Its own session: Ctrl-C in a terminal is for the supervisor, which ends
+                # workers in order.
+                start_new_session=True,
+            )
+            self._processes[slot] = process
+            code = await process.wait()
+            del self._processes[slot]
+            self._on_exit(slot)
+            early = loop.time() - started_at < _EARLY_S
+            pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S) if early else 0.0
+            if not self._ending:
+                _LOG.error("worker %d ended with code %s; a new one starts", slot, code)
+                await asyncio.sleep(pause_s)
