@@ -28,8 +28,7 @@ from gateway.publishing import renderer
 from gateway.state.home import StateDirInUse, StateDirUnusable
 from gateway.state.liveness import is_alive
 from gateway.telemetry.tracing import TracingSettings, traces_endpoint
-from gateway.worker import WorkerSettings
-from gateway.workers import Workers
+from gateway.workers import Workers, WorkerSettings
 
 _SWEEP_S = 1.0
 _LOOK_S = 0.05

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -31,36 +31,19 @@ from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.state.board import Board, Row
 from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
-from gateway.state.link import ALONE_S, Orders, SupervisorLink
+from gateway.state.link import Orders, SupervisorLink
 from gateway.state.liveness import start_ticks
 from gateway.telemetry.clocks import Clocks
 from gateway.telemetry.logs import Logs, start_logs
 from gateway.telemetry.looplag import watch_loop_lag
 from gateway.telemetry.metrics import RequestMetrics
 from gateway.telemetry.series import TraceMark
-from gateway.telemetry.tracing import TracingSettings, start_tracing
+from gateway.telemetry.tracing import start_tracing
+from gateway.workers import WorkerSettings
 
 _LOG = logging.getLogger(__name__)
 _ID_BITS = 128
 _FLUSH_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """All that a worker is told at its start."""
-
-    slot: int
-    generation: str
-    """Id of the supervisor run that starts it."""
-    state_dir: str
-    host: str
-    port: int
-    version: str
-    grace_s: float = 600.0
-    """How long running requests may take when it ends by itself or by a signal."""
-    alone_s: float = ALONE_S
-    tracing: TracingSettings = field(default_factory=TracingSettings)
-    log_level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)

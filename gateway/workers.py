@@ -1,4 +1,4 @@
-"""Keep the worker processes running: start each, and start it again when it dies.
+"""Keep the worker processes running, and tell each at its start all that it needs.
 
 A worker that dies is replaced at once; one that dies again and again right after its start
 waits longer each time, so that a broken installation does not spin.
@@ -9,12 +9,34 @@ import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gateway.state.link import ALONE_S
+from gateway.telemetry.tracing import TracingSettings
 
 _LOG = logging.getLogger(__name__)
 _EARLY_S = 5.0
 """A worker that lives shorter than this died of its start."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """All that a worker is told at its start."""
+
+    slot: int
+    generation: str
+    """Id of the supervisor run that starts it."""
+    state_dir: str
+    host: str
+    port: int
+    version: str
+    grace_s: float = 600.0
+    """How long running requests may take when it ends by itself or by a signal."""
+    alone_s: float = ALONE_S
+    tracing: TracingSettings = field(default_factory=TracingSettings)
+    log_level: str = "info"
 
 
 class Workers:
