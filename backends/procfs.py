@@ -7,6 +7,7 @@ group and whoever its parent is now. An environment is readable only by the same
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _PR_SET_CHILD_SUBREAPER = 36
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD
+_LOOKS, _LOOK_AGAIN_S = 4, 0.002
 INSTANCE, REPLICA_ID, LAUNCHER = "TRTGW_INSTANCE", "TRTGW_REPLICA_ID", "TRTGW_LAUNCHER"
 URL, SPEC_HASH, LEADER = "TRTGW_URL", "TRTGW_SPEC_HASH", "TRTGW_LEADER"
 
@@ -26,6 +29,8 @@ class Stat:
     state: str
     parent: int
     session: int
+    flags: int
+    """The kernel's PF_ flags."""
     start_ticks: int
     """Clock ticks from boot to its start: with the pid, one process and no other."""
 
@@ -55,30 +60,41 @@ def read_stat(pid: int) -> Stat | None:
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # the name before may hold blanks and brackets
-    return Stat(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+    return Stat(fields[0], int(fields[1]), int(fields[3]), int(fields[6]), int(fields[19]))
 
 
 def find_tagged(instance: str, launcher: str) -> list[TaggedProcess]:
-    """Return all live processes that carry these tags; takes milliseconds or more."""
-    marks = (f"{INSTANCE}={instance}".encode(), f"{LAUNCHER}={launcher}".encode())
-    found = []
-    for entry in os.scandir(_PROC):
-        if not entry.name.isdecimal():
-            continue
-        variables = _environment(int(entry.name))
-        if marks[0] in variables and marks[1] in variables:
-            stat = read_stat(int(entry.name))
+    """Return all live processes that carry these tags; blocks for milliseconds."""
+    marks = {f"{INSTANCE}={instance}".encode(), f"{LAUNCHER}={launcher}".encode()}
+    found: list[TaggedProcess] = []
+    unread = [int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdecimal()]
+    for _ in range(_LOOKS):
+        environments = {pid: _environment(pid) for pid in unread}
+        for pid, variables in environments.items():
+            stat = read_stat(pid) if marks.issubset(variables) else None
             if stat is not None:
-                found.append(TaggedProcess(int(entry.name), stat, _tags(variables)))
+                found.append(TaggedProcess(pid, stat, _tags(variables)))
+        unread = [pid for pid, variables in environments.items() if _in_exec(pid, variables)]
+        if not unread:
+            break
+        time.sleep(_LOOK_AGAIN_S)
     return found
 
 
 def _environment(pid: int) -> list[bytes]:
-    """Return each ``NAME=value``; empty for a zombie and for another user's process."""
+    """Return each ``NAME=value``; empty where it may not be read or nobody is there."""
     try:
         return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+def _in_exec(pid: int, variables: list[bytes]) -> bool:
+    """Say whether a process may be between two programs: it shows no environment then."""
+    if variables != [b""]:
+        return False
+    stat = read_stat(pid)
+    return stat is not None and stat.state not in "ZX" and not stat.flags & _KERNEL_THREAD
 
 
 def _tags(variables: list[bytes]) -> dict[str, str]:

@@ -18,9 +18,9 @@ def judge_era(
     """Return the era.
 
     Args:
-        version: what ``/version`` says; None if it says nothing.
-        server_info: what ``/server_info`` says; None where that route is missing, as before 1.2.
-        has_clock: whether ``/steady_clock_offset`` is there, as from 1.1; None: not asked.
+        version: of ``/version``; None if it says nothing.
+        server_info: of ``/server_info``; None where the route is missing, as before 1.2.
+        has_clock: whether there is ``/steady_clock_offset``, as from 1.1; None if not asked.
     """
     number = _number(version)
     if server_info is not None:
