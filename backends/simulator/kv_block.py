@@ -8,7 +8,6 @@ class Block:
 
     __slots__ = (
         "children",
-        "evicted",
         "holders",
         "known_hash",
         "parent",
@@ -27,7 +26,6 @@ class Block:
         self.holders = 0
         self.released = 0
         """When its last holder let go, on the pool's count of releases; eviction follows it."""
-        self.evicted = False
         self.known_hash = hash_salt(salt) if parent is None else None
 
     @property

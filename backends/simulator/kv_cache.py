@@ -124,7 +124,7 @@ class BlockPool:
 
     def release(self, reservation: Reservation) -> None:
         """Give everything back; blocks of the tree stay cached until their room is needed."""
-        for block in reversed(reservation.path):  # the deepest first: it is to be evicted first
+        for block in reservation.path:
             block.holders -= 1
             if not block.holders:
                 self.held -= 1
@@ -188,7 +188,6 @@ class BlockPool:
             parent = block.parent
             assert parent is not None  # noqa: S101 - roots are never offered
             del parent.children[block.tokens]
-            block.evicted = True
             self.cached -= 1
             if parent.parent is not None:
                 self._offer(parent)
@@ -214,4 +213,4 @@ def _block_tokens(prompt: Sequence[int], index: int) -> tuple[int, ...]:
 
 def _is_current(entry: tuple[int, Block]) -> bool:
     released, block = entry
-    return not (block.evicted or block.holders or block.children) and block.released == released
+    return not block.holders and block.released == released

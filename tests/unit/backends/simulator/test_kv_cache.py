@@ -219,7 +219,6 @@ class PoolUnderAnyUse(RuleBasedStateMachine):
         for reservation, _, _ in self.computing + self.decoding:
             for block in reservation.path:
                 assert block.holders > 0
-                assert not block.evicted
                 assert id(block) in in_tree
 
     @invariant()
