@@ -81,7 +81,7 @@ def _summary(config: Config) -> Sequence[str]:
     ]
     for model in config.resolved_models():
         parts = [f"{len(model.static)} static"] if model.static else []
-        if not model.static or "replicas" in model.model_fields_set:
+        if model.replicas.initial or not model.static:
             parts.append(f"{model.replicas.initial} by launcher {model.launcher}")
         lines.append(f"model       {model.name}  ({', '.join(parts)})")
     lines += [f"replica     {url}  (its model is discovered)" for url in config.static]

@@ -155,16 +155,11 @@ def _counts(config: Config) -> Iterator[Finding]:
         low, high, start = model.replicas.min, model.replicas.max, model.replicas.initial
         if low > high:
             yield ("models", i, "replicas", "min"), f"{low} is above max {high}"
-        elif not low <= start <= high and not (model.static and not _counted(config, i)):
+        elif not low <= start <= high:
             yield (
                 ("models", i, "replicas", "initial"),
                 f"{start} is not between min {low} and max {high}; change one of them",
             )
-
-
-def _counted(config: Config, index: int) -> bool:
-    """Whether the model's block says itself how many replicas to run."""
-    return "replicas" in config.models[index].model_fields_set
 
 
 def _static(config: Config) -> Iterator[Finding]:

@@ -14,6 +14,16 @@ from typing_extensions import override
 
 KeyPath = tuple[str | int, ...]
 _SHOWN = 60
+_SAY_ALL = {"extra_forbidden", "missing", "value_error"}
+"""Errors whose message needs no value after it; our own checks decide whether to show one."""
+_SHAPES = {
+    "missing": "is required",
+    "string_pattern_mismatch": "has characters or a length that is not allowed here",
+    "path_type": "must be a path",
+    "model_type": "must be a mapping of keys",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys",
+}
 
 
 class Place(NamedTuple):
@@ -95,13 +105,19 @@ def explain(
 ) -> dict[KeyPath, str]:
     """Return what is wrong for each key path; the alternatives of a union make one sentence."""
     messages: dict[KeyPath, list[str]] = {}
+    inputs: dict[KeyPath, object] = {}
     for detail in error.errors(include_url=False):
         path = _path_in(data, detail)
         said = messages.setdefault(path, [])
         message = _message(detail, path, schema)
         if message not in said:
             said.append(message)
-    return {path: _sentence(said, path, data) for path, said in messages.items()}
+        if detail["type"] not in _SAY_ALL:
+            inputs[path] = detail["input"]
+    return {
+        path: _sentence(said) + (f", not {_shown(inputs[path])}" if path in inputs else "")
+        for path, said in messages.items()
+    }
 
 
 def _path_in(data: object, detail: ErrorDetails) -> KeyPath:
@@ -124,23 +140,15 @@ def _path_in(data: object, detail: ErrorDetails) -> KeyPath:
 def _message(detail: ErrorDetails, path: KeyPath, schema: type[BaseModel]) -> str:
     if detail["type"] == "extra_forbidden":
         return unknown_key(str(path[-1]), keys_at(schema, path[:-1]))
-    if detail["type"] == "missing":
-        return "is required"
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    if detail["type"] == "string_pattern_mismatch":
-        return f"has characters or a length that a name may not have: {_shown(detail['input'])}"
+    if detail["type"] in _SHAPES:
+        return _SHAPES[detail["type"]]
     return detail["msg"].replace("Input should", "must").split(", unable to parse")[0]
 
 
-def _sentence(said: list[str], path: KeyPath, data: object) -> str:
-    """Join what was said; a plain "must be" is followed by what it is instead."""
-    text = " or ".join(said).replace(" or must be ", " or ")
-    if not text.startswith("must be") or ", not " in text:
-        return text
-    for step in path:
-        data = data[step]  # type: ignore[index] # `path` leads through `data`
-    return f"{text}, not {_shown(data)}"
+def _sentence(said: list[str]) -> str:
+    return " or ".join(said).replace(" or must be ", " or ")
 
 
 def _shown(value: object) -> str:

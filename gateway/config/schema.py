@@ -37,13 +37,15 @@ Home = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 def _url_of(*schemes: str) -> AfterValidator:
+    known = " or ".join(f"{scheme}://" for scheme in schemes)
+
     def check(text: str) -> str:
         try:
             scheme = urlsplit(text).scheme
         except ValueError as error:
             raise ValueError(f"is not a URL: {error}") from None
         if scheme not in schemes or len(text) <= len(scheme) + len("://"):
-            raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}://")
+            raise ValueError(f"must be a URL that begins with {known}")
         return text
 
     return AfterValidator(check)
@@ -211,14 +213,18 @@ class Config(BaseSettings):
         return (init_settings,)
 
     def resolved_models(self) -> list[Model]:
-        """Return the models with ``defaults`` filled in where a model is silent."""
+        """Return the models with ``defaults`` filled in where a model is silent.
+
+        A model with static replicas starts none of its own unless its block says how many.
+        """
         base = self.defaults.model_dump(exclude_unset=True, by_alias=True)
-        return [
-            Model.model_validate(
-                overlay(base, model.model_dump(exclude_unset=True, by_alias=True))
-            )
-            for model in self.models
-        ]
+        models = []
+        for model in self.models:
+            own = model.model_dump(exclude_unset=True, by_alias=True)
+            if model.static and "replicas" not in own:
+                own["replicas"] = {"min": 0, "initial": 0}
+            models.append(Model.model_validate(overlay(base, own)))
+        return models
 
 
 def overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkstemp
 
 from gateway.config.schema import Config
 from gateway.core.keys import PEPPER_BYTES, digest_key, secret_problem
@@ -14,7 +15,6 @@ from gateway.core.snapshot import KeyView
 
 _PEPPER = "pepper"
 _TOKEN = "admin.token"  # noqa: S105 - a file's name
-_OWNER_ONLY = 0o600
 
 
 class SecretUnusable(ValueError):  # noqa: N818 - names the condition
@@ -115,8 +115,7 @@ def _read_or_make(file: Path, fresh: str) -> str:
     """
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+        descriptor, aside = mkstemp(dir=file.parent, prefix=".")  # for its owner only
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(fresh + "\n")
             stream.flush()
@@ -126,7 +125,7 @@ def _read_or_make(file: Path, fresh: str) -> str:
         except FileExistsError:
             pass
         finally:
-            aside.unlink()
+            Path(aside).unlink()
     try:
         return file.read_text(encoding="ascii").strip()
     except UnicodeDecodeError:

@@ -21,19 +21,15 @@ def fleet_settings(config: Config) -> FleetSettings:
 
 
 def model_settings(model: Model) -> ModelSettings:
-    """Return what the fleet is told of one model, which `Config.resolved_models` made.
-
-    A model with static replicas starts none of its own unless its block says how many.
-    """
-    only_static = bool(model.static) and "replicas" not in model.model_fields_set
+    """Return what the fleet is told of one model of `Config.resolved_models`."""
     return ModelSettings(
         name=model.name,
         source=model.source or model.name,
         aliases=model.aliases,
         precision=model.precision,
         launcher=model.launcher,
-        initial=0 if only_static else model.replicas.initial,
-        min=0 if only_static else model.replicas.min,
+        initial=model.replicas.initial,
+        min=model.replicas.min,
         max=model.replicas.max,
         static=model.static,
         timeouts=timeouts(model),

@@ -69,20 +69,14 @@ def parse_yaml(text: str, source: str) -> Document:
     Raises:
         ConfigInvalid: it is no YAML, or says one key twice.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        node: yaml.Node | None = loader.get_single_node()
-        places = {} if node is None else _places(node, source)  # before `<<` is unfolded
-        values = None if node is None else loader.construct_document(node)
+        values, places = _parse(text, source)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigInvalid([_syntax_problem(error, source)]) from None
-    finally:
-        loader.dispose()
-    if node is None or values is None:
-        return Document({}, {(): Place(source, 1)})
+        raise ConfigInvalid([_syntax_problem(error, text, source)]) from None
+    if values is None:
+        return Document({}, places)
     if not isinstance(values, dict):
-        place = Place(source, node.start_mark.line + 1)
-        raise ConfigInvalid([Problem(place, "", "must be a mapping of sections")])
+        raise ConfigInvalid([Problem(places[()], "", "must be a mapping of sections")])
     return Document(values, places)
 
 
@@ -97,15 +91,29 @@ def at_flags(values: Mapping[KeyPath, tuple[str, object]]) -> Document:
     return document
 
 
-def _syntax_problem(error: Exception, source: str) -> Problem:
+def _parse(text: str, source: str) -> tuple[object, dict[KeyPath, Place]]:
+    loader = yaml.SafeLoader(text)
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+        if node is None:
+            return None, {(): Place(source, 1)}
+        places = _places(node, source)  # before `<<` is unfolded
+        return loader.construct_document(node), places
+    finally:
+        loader.dispose()
+
+
+def _syntax_problem(error: Exception, text: str, source: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     line = None if mark is None else mark.line + 1
     said = getattr(error, "problem", None) or str(error).split("\n", maxsplit=1)[0]
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
     return Problem(Place(source, line), "", f"is not valid YAML: {said}")
 
 
 def _places(node: yaml.Node, source: str) -> dict[KeyPath, Place]:
-    places: dict[KeyPath, Place] = {(): Place(source, 1)}
+    places: dict[KeyPath, Place] = {(): Place(source, node.start_mark.line + 1)}
     problems: list[Problem] = []
     for path, at in _walk(node, ()):
         place = Place(source, at.start_mark.line + 1)

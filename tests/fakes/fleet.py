@@ -146,7 +146,7 @@ class FakeFleet:
     async def scale(self, model, replicas):
         status = self._status(model)
         if not status.min <= replicas <= status.max:
-            raise ReplicaLimit(f"model {model!r} may have {status.min} to {status.max} replicas")
+            raise ReplicaLimit(f"{model!r} may have {status.min} to {status.max} replicas")
         self.statuses[model] = replace(status, desired=replicas, pinned=True)
         return self._operate("scale", model, replicas, model=model)
 
