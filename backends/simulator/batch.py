@@ -102,7 +102,7 @@ class Batch:
         """Give every decoding sequence its tokens."""
         result = Decoded(draft_tokens=len(self.decoding) * (self.tokens_per_sequence - 1))
         for sequence in self.decoding:
-            gained = self._gain(sequence) if self._speculation else 1
+            gained = self._gain(sequence, self._speculation) if self._speculation else 1
             self._advance(sequence, gained, result)
         result.accepted_draft_tokens = result.tokens - len(self.decoding)
         return result
@@ -148,11 +148,9 @@ class Batch:
             if output.is_last:
                 result.ended.append(sequence)
 
-    def _gain(self, sequence: Sequence) -> int:
+    def _gain(self, sequence: Sequence, speculation: Speculation) -> int:
         """Return 1 plus the draft tokens accepted before the first wrong one."""
-        speculation, owner = self._speculation, sequence.owner
-        if speculation is None:
-            return 1
+        owner = sequence.owner
         accepted = 0
         while (
             accepted < speculation.draft_tokens and self._rng.random() < speculation.acceptance

@@ -100,14 +100,16 @@ async def test_outputs_arrive_when_their_iteration_ends_and_the_record_after_the
 
 
 async def test_all_streams_of_an_iteration_share_one_wake_up():
-    driver, clock = virtual()
+    steps = []
+    driver, clock = virtual(on_step=steps.append)
     sinks = [Recorder(clock) for _ in range(100)]
     for number, sink in enumerate(sinks):
         driver.submit(request(number, max_tokens=4), sink)
     async with running(driver):
         for sink in sinks:
             await sink.ended.wait()
-    assert clock.naps == 4
+    assert clock.naps == len(steps) == 4
+    assert sum(step.latency_s for step in steps) == pytest.approx(clock.now - 100.0)
     assert {sink.tokens for sink in sinks} == {4}
 
 

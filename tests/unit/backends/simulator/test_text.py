@@ -166,6 +166,14 @@ def test_log_probabilities_rank_the_chosen_token_first_and_sum_to_less_than_1(to
     assert sum(map(math.exp, values)) < 1.0
 
 
+def test_no_candidate_is_named_twice_even_when_all_words_are_asked_for():
+    token = word_token(0, capital=False, spaced=True)
+    ranked = top_logprobs(token, 0, len(WORDS))
+    assert {t for t, _ in ranked} == {
+        word_token(n, capital=False, spaced=True) for n in range(len(WORDS))
+    }
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_asking_for_few_log_probabilities_gives_as_many(count):
     assert len(top_logprobs(300, 0, count)) == count
