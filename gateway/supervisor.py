@@ -122,10 +122,10 @@ class Supervisor:
     async def _drain(self, workers: "asyncio.Task[None]") -> None:
         """Let running requests finish within the grace, and end the workers."""
         server, hub = self._parts.config.server, self._parts.hub
+        self._workers.end()
         self._parts.publisher.drain()
         if not self._by_terminal:  # behind a terminal there is no load balancer to wait for
             await self._unless_hurried(server.drain_delay_s)
-        self._workers.end()
         grace_s = 0.0 if self._hurry.is_set() else server.grace_s
         hub.stand_down_all(grace_s)
         if not await self._ended(workers, grace_s + _KILL_AFTER_S):

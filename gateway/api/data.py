@@ -64,7 +64,7 @@ class ModelRoutes:
         """Return status and body."""
         snapshot = self._snapshot()
         _only_get(scope)
-        key = gate.admit(scope, snapshot)
+        key = gate.admit(dict(scope["headers"]), snapshot)
         path = scope["raw_path"].decode("latin-1").partition("?")[0]
         name = unquote(path.removeprefix(_MODELS).strip("/"))
         if not name:
@@ -145,7 +145,7 @@ def _raw(
 
 def _replying(answer: Answer) -> Callable[[HTTPScope, Receive, Send], Awaitable[None]]:
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        client = Client(receive, send)
+        client = Client(scope, receive, send)
         try:
             status, body = answer(scope)
         except GatewayError as failure:

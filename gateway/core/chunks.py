@@ -82,43 +82,29 @@ def has_content(choice: Choice) -> bool:
 
 
 class Identity:
-    """Gives every chunk of a stream the same id, creation time and model, the client's own.
+    """Gives an answer, or every chunk of it, one id, creation time and model: the client's own.
 
     trtllm-serve of 1.0 and 1.1 makes up a new id for each chunk, later ones number them per
     process.
     """
 
-    __slots__ = ("_answer_id", "_chunk_head", "_created", "_head", "_model")
+    __slots__ = ("_head",)
 
     def __init__(
-        self, operation: Operation, *, answer_id: str, created: int, model: str
+        self, operation: Operation, *, stream: bool, answer_id: str, created: int, model: str
     ) -> None:
-        """Name the answer.
-
-        ``created`` in Unix seconds, ``model`` as the client asked for it.
-        """
-        self._answer_id = answer_id
-        self._created = created
-        self._model = model
-        self._chunk_head = self._render(operation.chunk_object)
-        self._head = self._render(operation.object)
-
-    def _render(self, kind: str) -> bytes:
+        """Name the answer: ``created`` in Unix seconds, ``model`` as the client asked for it."""
         head = {
-            "id": self._answer_id,
-            "object": kind,
-            "created": self._created,
-            "model": self._model,
+            "id": answer_id,
+            "object": operation.chunk_object if stream else operation.object,
+            "created": created,
+            "model": model,
         }
-        return msgspec.json.encode(head)[:-1]
+        self._head = msgspec.json.encode(head)[:-1]
 
-    def chunk(self, payload: bytes) -> bytes:
-        """Return a chunk's payload under this identity."""
-        return _renamed(payload, self._chunk_head)
-
-    def whole(self, body: bytes) -> bytes:
-        """Return a whole answer's body under this identity."""
-        return _renamed(body, self._head)
+    def of(self, payload: bytes) -> bytes:
+        """Return a chunk's payload, or a whole answer's body, under this identity."""
+        return _renamed(payload, self._head)
 
 
 def _renamed(payload: bytes, head: bytes) -> bytes:

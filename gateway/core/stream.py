@@ -95,7 +95,7 @@ class AnswerStream:
             self._note(choice, at)
         if not chunk.choices and chunk.usage is not None:
             return self._count(payload, chunk)
-        return b"data: " + self._identity.chunk(payload) + b"\n\n"
+        return b"data: " + self._identity.of(payload) + b"\n\n"
 
     def _note(self, choice: Choice, at: float) -> None:
         if not 0 <= choice.index < self._request.choices:
@@ -129,4 +129,4 @@ class AnswerStream:
             payload = self._usage_payloads[0]
         else:
             payload = b'{"choices":[],"usage":%b}' % msgspec.json.encode(self.usage)
-        return b"data: " + self._identity.chunk(payload) + b"\n\n"
+        return b"data: " + self._identity.of(payload) + b"\n\n"

@@ -49,4 +49,4 @@ def read_whole(
     complete = len(answer.choices) == request.choices and all(answer.finish_reasons)
     if not complete:
         raise UpstreamProtocolError("the replica's answer has choices missing or unfinished")
-    return answer, identity.whole(body)
+    return answer, identity.of(body)

@@ -8,8 +8,9 @@ as the request runs.
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from gateway.core.errors import GatewayError, RequestTooLarge, error_body, error_event
 
@@ -30,12 +31,25 @@ class ClientLeft(Exception):  # noqa: N818 - names the condition
 class Client:
     """One client connection for the length of one request."""
 
-    __slots__ = ("_receive", "_send", "committed", "content_sent", "headers", "status")
+    __slots__ = (
+        "_receive",
+        "_send",
+        "asked",
+        "committed",
+        "content_sent",
+        "headers",
+        "status",
+        "task",
+    )
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Speak through the server's ``receive`` and ``send``."""
         self._receive = receive
         self._send = send
+        self.task = asyncio.current_task()
+        """Serves this request, and is cancelled when the client leaves."""
+        self.asked: Mapping[bytes, bytes] = dict(scope["headers"])
+        """The request's headers, names in lower case."""
         self.headers: list[Header] = []
         """Sent with whatever status line goes out."""
         self.status = 0
@@ -71,7 +85,8 @@ class Client:
 
     def leaving(self) -> "Leaving":
         """Return a context that ends with `ClientLeft` as soon as the client leaves."""
-        return Leaving(self._receive)
+        assert self.task is not None  # noqa: S101 - a coroutine always runs in one
+        return Leaving(self._receive, self.task)
 
     async def stream(self, events: bytes) -> None:
         """Send whole events, after the status line if it has not gone out."""
@@ -132,18 +147,15 @@ class Leaving:
 
     __slots__ = ("_left", "_receive", "_task", "_watcher")
 
-    def __init__(self, receive: Receive) -> None:
-        """Ask ``receive``, which must have given the whole body."""
+    def __init__(self, receive: Receive, task: "asyncio.Task[Any]") -> None:
+        """Ask ``receive``, which must have given the whole body, on behalf of ``task``."""
         self._receive = receive
+        self._task = task
         self._left = False
 
     async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine always runs in one
-        self._task = task
         # Owned by this frame: it never outlives it.
-        self._watcher = loop.create_task(self._watch())
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     async def __aexit__(
         self,
@@ -180,11 +192,3 @@ def _within(limit: int, body: bytes) -> bytes:
 
 def _too_large(limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"the request body is over the limit of {limit} bytes")
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first header called ``name`` (lower case); None if there is none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return value
-    return None

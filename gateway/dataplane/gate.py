@@ -1,28 +1,28 @@
 """Who may ask, for what, and how much: decided before a replica is looked for."""
 
-from litestar.types import HTTPScope
+from collections.abc import Mapping
 
 from gateway.core.errors import InvalidApiKey, ModelNotFound, PermissionDenied
 from gateway.core.hosts import host_problem
 from gateway.core.keys import digest_key
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits, ModelView
-from gateway.dataplane.client import header
 
 _MOST_REQUEST_ID = 128
-_DEFAULT = Limits()
+Headers = Mapping[bytes, bytes]
+"""A request's headers, names in lower case."""
 _ANYONE = KeyView(id="anonymous", tenant="default", fields=None)
 
 
-def request_id(scope: HTTPScope) -> str | None:
+def request_id(headers: Headers) -> str | None:
     """Return the client's own ``x-request-id``; None if there is none fit to be passed on."""
-    value = header(scope, b"x-request-id")
+    value = headers.get(b"x-request-id")
     if value is None or not 0 < len(value) <= _MOST_REQUEST_ID:
         return None
     text = value.decode("latin-1")
     return text if text.isprintable() and text.isascii() else None
 
 
-def admit(scope: HTTPScope, snapshot: FleetSnapshot) -> KeyView:
+def admit(headers: Headers, snapshot: FleetSnapshot) -> KeyView:
     """Return the key that a request came with.
 
     Raises:
@@ -30,9 +30,9 @@ def admit(scope: HTTPScope, snapshot: FleetSnapshot) -> KeyView:
         PermissionDenied: a page of another site sent it to a port without keys.
     """
     if snapshot.keys is None:
-        _check_host(scope, snapshot)
+        _check_host(headers, snapshot)
         return _ANYONE
-    value = header(scope, b"authorization") or b""
+    value = headers.get(b"authorization") or b""
     scheme, _, secret = value.partition(b" ")
     if scheme.lower() != b"bearer" or not secret:
         raise InvalidApiKey("no API key: send it as `Authorization: Bearer KEY`")
@@ -42,10 +42,10 @@ def admit(scope: HTTPScope, snapshot: FleetSnapshot) -> KeyView:
     return key
 
 
-def _check_host(scope: HTTPScope, snapshot: FleetSnapshot) -> None:
+def _check_host(headers: Headers, snapshot: FleetSnapshot) -> None:
     if snapshot.allowed_hosts is None:
         return
-    host, origin = header(scope, b"host"), header(scope, b"origin")
+    host, origin = headers.get(b"host"), headers.get(b"origin")
     problem = host_problem(
         None if host is None else host.decode("latin-1"),
         None if origin is None else origin.decode("latin-1"),
@@ -71,20 +71,19 @@ def find_model(snapshot: FleetSnapshot, name: str, key: KeyView) -> ModelView:
     return model
 
 
-def declared_bytes(scope: HTTPScope) -> int | None:
+def declared_bytes(headers: Headers) -> int | None:
     """Return the body's length as the client announced it; None if it did not."""
-    value = header(scope, b"content-length")
+    value = headers.get(b"content-length")
     return int(value) if value is not None and value.isdigit() else None
 
 
-def body_limit(snapshot: FleetSnapshot) -> int:
-    """Return the longest body that any model takes, in bytes."""
-    # The model is known only once the body is read: until then the most generous limit holds.
-    return max(
-        (m.limits.body_bytes for m in snapshot.models.values()), default=_DEFAULT.body_bytes
+def ceiling(snapshot: FleetSnapshot) -> Limits:
+    """Return the most generous limits of any model.
+
+    They hold until the body was read and its model is known.
+    """
+    limits = [model.limits for model in snapshot.models.values()] or [Limits()]
+    return Limits(
+        body_bytes=max(each.body_bytes for each in limits),
+        depth=max(each.depth for each in limits),
     )
-
-
-def depth_limit(snapshot: FleetSnapshot) -> int:
-    """Return the deepest nesting that any model takes."""
-    return max((m.limits.depth for m in snapshot.models.values()), default=_DEFAULT.depth)

@@ -24,7 +24,7 @@ from gateway.core.errors import (
 from gateway.core.operation import Operation
 from gateway.core.outcome import Outcome, RequestFacts
 from gateway.core.request import cut, model_name, parse
-from gateway.core.snapshot import FleetSnapshot, KeyView
+from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
@@ -74,17 +74,18 @@ class Handler:
         """Serve ``operation`` on ``plane``."""
         self._operation = operation
         self._plane = plane
+        self._seen: FleetSnapshot | None = None
+        self._ceiling = Limits()
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request; raises only the cancellation that ends the server."""
         plane = self._plane
         facts = RequestFacts(started_at=plane.clock(), operation=self._operation.name)
-        facts.request_id = gate.request_id(scope) or f"req-{plane.new_id()}"
-        client = Client(receive, send)
+        client = Client(scope, receive, send)
+        facts.request_id = gate.request_id(client.asked) or f"req-{plane.new_id()}"
         client.headers = [(b"x-request-id", facts.request_id.encode())]
         trace = plane.tracer.begin(scope["headers"], facts)
-        task = asyncio.current_task()
-        plane.running.add(task)
+        plane.running.add(client.task)
         try:
             await self._serve(scope, client, facts, trace)
             facts.outcome, facts.code = Outcome.OK, _OK
@@ -99,7 +100,7 @@ class Handler:
             _LOG.exception("request %s failed in the gateway itself", facts.request_id)
             await _tell(client, GatewayInternal("the gateway failed on this request"), facts)
         finally:
-            plane.running.discard(task)
+            plane.running.discard(client.task)
             facts.ended_at = plane.clock()
             plane.recorder.record(facts, None if trace is None else trace.finish(facts))
 
@@ -114,10 +115,10 @@ class Handler:
         snapshot = plane.snapshot()
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{self._operation.path} takes POST, not {scope['method']}")
-        key = gate.admit(scope, snapshot)
+        key = gate.admit(client.asked, snapshot)
         facts.key_id, facts.tenant = key.id, key.tenant
         body = await client.body(
-            declared=gate.declared_bytes(scope), limit=gate.body_limit(snapshot)
+            declared=gate.declared_bytes(client.asked), limit=self._most(snapshot).body_bytes
         )
         facts.body_read_at = plane.clock()
         exchange = self._exchange(body, snapshot, key, client, facts)
@@ -125,6 +126,11 @@ class Handler:
         plane.recorder.admitted(facts)
         async with client.leaving():
             await plane.pipeline.serve(exchange)
+
+    def _most(self, snapshot: FleetSnapshot) -> Limits:
+        if snapshot is not self._seen:
+            self._seen, self._ceiling = snapshot, gate.ceiling(snapshot)
+        return self._ceiling
 
     def _exchange(
         self,
@@ -134,7 +140,7 @@ class Handler:
         client: Client,
         facts: RequestFacts,
     ) -> Exchange:
-        fields = cut(body, depth=gate.depth_limit(snapshot))
+        fields = cut(body, depth=self._most(snapshot).depth)
         name = model_name(fields)
         model = gate.find_model(snapshot, name, key)
         facts.model = model.name
@@ -149,6 +155,7 @@ class Handler:
         facts.stream, facts.choices = request.stream, request.choices
         identity = Identity(
             self._operation,
+            stream=request.stream,
             answer_id=self._operation.id_prefix + self._plane.new_id(),
             created=int(self._plane.wall_clock()),
             model=name,
