@@ -2,55 +2,21 @@ import dataclasses
 
 import pytest
 
-from backends.simulator.engine import Engine
-from backends.simulator.iteration import (
-    EngineLimits,
-    EngineRequest,
-    RequestNeverFits,
-    Speculation,
-)
-from backends.simulator.profiles import Workload, profile
+from backends.simulator.iteration import EngineRequest, Speculation
+from backends.simulator.profiles import Workload
 from backends.simulator.stats import CreatedEvent, StoredEvent
-
-LARGE = profile("llama-3.3-70b-fp8-2xh100")
-
-
-def engine(*, seed=0, noise=0.0, **limits):
-    return Engine(LARGE, EngineLimits(noise=noise, **limits), seed=seed)
-
-
-def request(number, prompt_tokens=10, max_tokens=5, **fields):
-    prompt = range(1000 * number, 1000 * number + prompt_tokens)
-    return EngineRequest(number, prompt, max_tokens, **fields)
-
-
-def run(engine, at=0.0):
-    """Step until nothing is left; return the steps and the instant when the last one ended."""
-    steps = []
-    while (step := engine.step(at)) is not None:
-        steps.append(step)
-        at += step.duration_s
-    return steps, at
-
-
-def outputs_of(steps, number, index=0):
-    return [
-        output
-        for step in steps
-        for output in step.outputs
-        if (output.request_id, output.sequence_index) == (number, index)
-    ]
+from tests.fakes.engine import LARGE, new_engine, new_request, outputs_of, run
 
 
 def test_an_engine_without_requests_has_nothing_to_run():
-    idle = engine()
+    idle = new_engine()
     assert idle.step(0.0) is None
     assert (idle.queued, idle.active) == (0, 0)
 
 
 def test_one_request_gets_its_first_token_with_its_prompt_and_then_one_per_iteration():
-    replica = engine()
-    replica.submit(request(1, prompt_tokens=100, max_tokens=4), at=2.0)
+    replica = new_engine()
+    replica.submit(new_request(1, prompt_tokens=100, max_tokens=4), at=2.0)
     steps, ended_at = run(replica, at=5.0)
     outputs = outputs_of(steps, 1)
     assert [output.new_tokens for output in outputs] == [1, 1, 1, 1]
@@ -70,8 +36,8 @@ def test_one_request_gets_its_first_token_with_its_prompt_and_then_one_per_itera
 
 
 def test_iterations_last_as_long_as_the_profile_says():
-    replica = engine()
-    replica.submit(request(1, prompt_tokens=100, max_tokens=3), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, prompt_tokens=100, max_tokens=3), at=0.0)
     prefill, first, second = run(replica)[0]
     work = Workload(tokens=100, attention_pairs=5000, kv_tokens_read=0, has_prefill=True)
     assert prefill.duration_s == LARGE.iteration_s(work)
@@ -82,8 +48,8 @@ def test_iterations_last_as_long_as_the_profile_says():
 
 
 def test_a_chunk_attends_to_what_came_before_it_and_reads_it():
-    replica = engine()
-    replica.submit(request(1, prompt_tokens=3 * 8192 + 10, max_tokens=1), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, prompt_tokens=3 * 8192 + 10, max_tokens=1), at=0.0)
     steps, _ = run(replica)
     for past, step in zip((0, 8192, 16384, 24576), steps, strict=True):
         tokens = step.stats.context_tokens
@@ -98,16 +64,16 @@ def test_a_chunk_attends_to_what_came_before_it_and_reads_it():
     ("prompt", "output", "blocks"), [(10, 22, 1), (10, 23, 2), (32, 32, 2)]
 )
 def test_a_request_takes_the_blocks_that_its_tokens_fill(prompt, output, blocks):
-    replica = engine()
-    replica.submit(request(1, prompt_tokens=prompt, max_tokens=output), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, prompt_tokens=prompt, max_tokens=output), at=0.0)
     assert run(replica)[0][-1].finished[0].new_blocks == blocks
 
 
 def test_a_long_prompt_is_computed_in_chunks_that_leave_room_for_decoding():
-    replica = engine(max_num_tokens=1000)
-    replica.submit(request(1, max_tokens=20), at=0.0)
+    replica = new_engine(max_num_tokens=1000)
+    replica.submit(new_request(1, max_tokens=20), at=0.0)
     replica.step(0.0)
-    replica.submit(request(2, prompt_tokens=2500, max_tokens=2), at=0.0)
+    replica.submit(new_request(2, prompt_tokens=2500, max_tokens=2), at=0.0)
     steps, _ = run(replica)
     assert [step.stats.context_tokens for step in steps[:4]] == [999, 999, 502, 0]
     assert [len(step.outputs) for step in steps[:4]] == [1, 1, 2, 2]
@@ -115,9 +81,9 @@ def test_a_long_prompt_is_computed_in_chunks_that_leave_room_for_decoding():
 
 
 def test_prompts_share_an_iterations_tokens_in_order_of_arrival():
-    replica = engine(max_num_tokens=1000)
+    replica = new_engine(max_num_tokens=1000)
     for number, tokens in ((1, 600), (2, 600), (3, 300)):
-        replica.submit(request(number, prompt_tokens=tokens), at=0.0)
+        replica.submit(new_request(number, prompt_tokens=tokens), at=0.0)
     first = replica.step(0.0)
     assert [output.request_id for output in first.outputs] == [1]
     assert first.stats.context_requests == 2
@@ -127,9 +93,9 @@ def test_prompts_share_an_iterations_tokens_in_order_of_arrival():
 
 
 def test_a_request_waits_for_a_slot_behind_those_that_came_before():
-    replica = engine(max_batch_size=1)
+    replica = new_engine(max_batch_size=1)
     for number in (1, 2, 3):
-        replica.submit(request(number, max_tokens=2), at=0.0)
+        replica.submit(new_request(number, max_tokens=2), at=0.0)
     first = replica.step(0.0)
     assert (first.stats.active_requests, first.stats.queued_requests) == (1, 2)
     assert (replica.active, replica.queued) == (1, 2)
@@ -142,24 +108,24 @@ def test_a_request_waits_for_a_slot_behind_those_that_came_before():
 
 
 def test_a_request_waits_until_blocks_for_its_prompt_and_all_its_output_exist():
-    replica = engine(kv_pool_tokens=10 * 32)
-    replica.submit(request(1, prompt_tokens=32, max_tokens=5 * 32), at=0.0)
-    replica.submit(request(2, prompt_tokens=32, max_tokens=5 * 32), at=0.0)
-    replica.submit(request(3, prompt_tokens=1, max_tokens=1), at=0.0)
+    replica = new_engine(kv_pool_tokens=10 * 32)
+    replica.submit(new_request(1, prompt_tokens=32, max_tokens=5 * 32), at=0.0)
+    replica.submit(new_request(2, prompt_tokens=32, max_tokens=5 * 32), at=0.0)
+    replica.submit(new_request(3, prompt_tokens=1, max_tokens=1), at=0.0)
     assert replica.step(0.0).stats.active_requests == 1
     assert replica.queued == 2  # the third would fit, but it is not its turn
 
 
 def test_a_request_from_the_future_does_not_enter_yet():
-    replica = engine()
-    replica.submit(request(1), at=3.0)
+    replica = new_engine()
+    replica.submit(new_request(1), at=3.0)
     assert replica.step(2.0) is None
     assert replica.queued == 1
     assert replica.step(3.0) is not None
 
 
 def test_a_prompt_seen_before_is_computed_but_for_what_is_cached():
-    replica = engine()
+    replica = new_engine()
     for number in (1, 2):
         replica.submit(EngineRequest(number, range(100), 2), at=0.0)
         steps, _ = run(replica)
@@ -171,7 +137,7 @@ def test_a_prompt_seen_before_is_computed_but_for_what_is_cached():
 
 
 def test_block_reuse_can_be_switched_off():
-    replica = engine(enable_block_reuse=False)
+    replica = new_engine(enable_block_reuse=False)
     for number in (1, 2):
         replica.submit(EngineRequest(number, range(100), 1), at=0.0)
         steps, _ = run(replica)
@@ -179,8 +145,8 @@ def test_block_reuse_can_be_switched_off():
 
 
 def test_sequences_of_one_prompt_share_its_computation_and_full_blocks():
-    replica = engine()
-    replica.submit(request(1, prompt_tokens=40, max_tokens=3, sequences=3), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, prompt_tokens=40, max_tokens=3, sequences=3), at=0.0)
     steps, _ = run(replica)
     assert steps[0].stats.context_tokens == 40
     assert [output.sequence_index for output in steps[0].outputs] == [0, 1, 2]
@@ -190,9 +156,9 @@ def test_sequences_of_one_prompt_share_its_computation_and_full_blocks():
 
 
 def test_a_sequence_ends_where_it_was_said_to_end_and_frees_its_slot():
-    replica = engine(max_batch_size=3)
-    replica.submit(request(1, max_tokens=9, sequences=2, ends_after=(1, 4)), at=0.0)
-    replica.submit(request(2, max_tokens=2, sequences=2), at=0.0)
+    replica = new_engine(max_batch_size=3)
+    replica.submit(new_request(1, max_tokens=9, sequences=2, ends_after=(1, 4)), at=0.0)
+    replica.submit(new_request(2, max_tokens=2, sequences=2), at=0.0)
     steps, _ = run(replica)
     assert outputs_of(steps, 1, 0)[-1].total_tokens == 1
     assert outputs_of(steps, 1, 1)[-1].total_tokens == 4
@@ -200,29 +166,29 @@ def test_a_sequence_ends_where_it_was_said_to_end_and_frees_its_slot():
 
 
 def test_an_end_past_max_tokens_is_cut_there():
-    replica = engine()
-    replica.submit(request(1, max_tokens=3, ends_after=(8,)), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, max_tokens=3, ends_after=(8,)), at=0.0)
     assert outputs_of(run(replica)[0], 1)[-1].total_tokens == 3
 
 
 def test_with_a_stream_interval_the_first_token_comes_at_once_and_the_rest_in_groups():
-    replica = engine(stream_interval=4)
-    replica.submit(request(1, max_tokens=10), at=0.0)
+    replica = new_engine(stream_interval=4)
+    replica.submit(new_request(1, max_tokens=10), at=0.0)
     outputs = outputs_of(run(replica)[0], 1)
     assert [output.new_tokens for output in outputs] == [1, 3, 4, 2]
     assert [output.decode_iterations for output in outputs] == [1, 4, 8, 10]
 
 
 def test_a_request_that_is_not_streamed_is_heard_of_once():
-    replica = engine()
-    replica.submit(request(1, max_tokens=7, streamed=False), at=0.0)
+    replica = new_engine()
+    replica.submit(new_request(1, max_tokens=7, streamed=False), at=0.0)
     (output,) = outputs_of(run(replica)[0], 1)
     assert (output.new_tokens, output.is_first, output.is_last) == (7, True, True)
 
 
 def test_accepted_draft_tokens_bring_several_tokens_per_iteration():
-    replica = engine(speculation=Speculation(draft_tokens=3, acceptance=0.6), seed=3)
-    replica.submit(request(1, max_tokens=200), at=0.0)
+    replica = new_engine(speculation=Speculation(draft_tokens=3, acceptance=0.6), seed=3)
+    replica.submit(new_request(1, max_tokens=200), at=0.0)
     steps, _ = run(replica)
     outputs = outputs_of(steps, 1)
     sizes = {output.new_tokens for output in outputs}
@@ -239,136 +205,15 @@ def test_accepted_draft_tokens_bring_several_tokens_per_iteration():
 
 
 def test_drafts_that_are_never_right_give_one_token_per_iteration():
-    replica = engine(speculation=Speculation(draft_tokens=2, acceptance=0.0))
-    replica.submit(request(1, max_tokens=5), at=0.0)
+    replica = new_engine(speculation=Speculation(draft_tokens=2, acceptance=0.0))
+    replica.submit(new_request(1, max_tokens=5), at=0.0)
     assert [o.new_tokens for o in outputs_of(run(replica)[0], 1)] == [1] * 5
-
-
-def test_an_aborted_request_frees_its_slot_for_the_next_iteration():
-    replica = engine(max_batch_size=1)
-    replica.submit(request(1, max_tokens=50), at=0.0)
-    replica.submit(request(2, max_tokens=1), at=0.0)
-    first = replica.step(0.0)
-    record = replica.abort(1)
-    assert record.aborted
-    assert (record.output_tokens, record.last_iteration) == (1, 0)
-    assert record.last_token_at == first.duration_s
-    assert replica.pool.held == 0
-    assert replica.step(first.duration_s).outputs[0].request_id == 2
-
-
-def test_a_request_aborted_while_it_waits_was_never_scheduled():
-    replica = engine(max_batch_size=1)
-    replica.submit(request(1), at=0.0)
-    replica.submit(request(2), at=0.5)
-    replica.step(1.0)
-    record = replica.abort(2)
-    assert record.arrival_at == 0.5
-    assert record.first_scheduled_at is record.first_token_at is record.last_token_at is None
-    assert record.first_iteration is record.last_iteration is None
-    assert record.decoded_tokens_per_iteration == 0.0
-    assert replica.queued == 0
-
-
-def test_a_request_aborted_in_its_context_phase_leaves_nothing_behind():
-    replica = engine(max_num_tokens=64, max_batch_size=1)
-    replica.submit(request(1, prompt_tokens=200), at=0.0)
-    replica.step(0.0)
-    record = replica.abort(1)
-    assert (record.first_scheduled_at, record.first_token_at) == (0.0, None)
-    assert (replica.pool.held, replica.pool.promised, replica.active) == (0, 0, 0)
-    assert replica.step(1.0) is None
-    replica.submit(request(2), at=1.0)
-    assert replica.step(1.0).stats.active_requests == 1
-
-
-def test_aborting_an_unknown_request_is_no_error():
-    assert engine().abort(7) is None
-
-
-def test_a_stopped_sequence_ends_as_of_its_last_output():
-    replica = engine(stream_interval=10)
-    replica.submit(request(1, max_tokens=50, sequences=2), at=0.0)
-    first = replica.step(0.0)
-    replica.step(first.duration_s)
-    assert replica.stop_sequence(1, 0) is None
-    assert replica.stop_sequence(1, 0) is None
-    record = replica.stop_sequence(1, 1)
-    assert (record.output_tokens, record.aborted) == (2, False)
-    assert (replica.active, replica.pool.held) == (0, 0)
-    assert replica.stop_sequence(1, 1) is None
-
-
-def test_a_sequence_that_has_no_token_yet_cannot_be_stopped():
-    replica = engine(max_num_tokens=64)
-    replica.submit(request(1, prompt_tokens=200), at=0.0)
-    replica.step(0.0)
-    assert replica.stop_sequence(1, 0) is None
-    assert replica.active == 1
-
-
-@pytest.mark.parametrize(
-    ("refused", "why"),
-    [
-        (request(1, prompt_tokens=300, max_tokens=30), "need 11 KV blocks; the pool has 10"),
-        (request(1, sequences=5), "5 sequences need as many slots; there are 4"),
-    ],
-)
-def test_a_request_that_could_never_run_is_refused_and_changes_nothing(refused, why):
-    replica = engine(kv_pool_tokens=320, max_batch_size=4)
-    with pytest.raises(RequestNeverFits, match=why):
-        replica.submit(refused, at=0.0)
-    assert replica.queued == 0
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"prompt_tokens": 0},
-        {"max_tokens": 0},
-        {"sequences": 0},
-        {"ends_after": (0,)},
-        {"ends_after": (1, 2)},
-    ],
-)
-def test_counts_that_make_no_sense_are_refused(fields):
-    replica = engine()
-    with pytest.raises(ValueError, match="request 1: "):
-        replica.submit(request(1, **fields), at=0.0)
-
-
-def test_an_id_in_use_is_refused_while_it_waits_and_while_it_runs():
-    replica = engine()
-    replica.submit(request(1), at=0.0)
-    for _ in range(2):
-        with pytest.raises(ValueError, match="request id 1 is in use"):
-            replica.submit(request(1), at=0.0)
-        replica.step(0.0)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"max_batch_size": 0},
-        {"max_num_tokens": 3, "speculation": Speculation(draft_tokens=3)},
-        {"kv_pool_tokens": 31},
-        {"stream_interval": 0},
-    ],
-)
-def test_limits_that_leave_no_room_for_one_sequence_are_refused(limits):
-    with pytest.raises(ValueError, match="not even one sequence could run"):
-        engine(**limits)
-
-
-def test_decoding_never_takes_more_tokens_than_an_iteration_has():
-    replica = engine(max_num_tokens=8, speculation=Speculation(draft_tokens=3))
-    assert replica.slots == 2
 
 
 def test_the_same_seed_gives_the_same_run_and_noise_is_small_and_centred():
     def durations(seed):
-        replica = engine(noise=0.05, seed=seed)
-        replica.submit(request(1, max_tokens=400), at=0.0)
+        replica = new_engine(noise=0.05, seed=seed)
+        replica.submit(new_request(1, max_tokens=400), at=0.0)
         return [step.duration_s for step in run(replica)[0][1:]]
 
     assert durations(1) == durations(1) != durations(2)
@@ -381,8 +226,8 @@ def test_the_same_seed_gives_the_same_run_and_noise_is_small_and_centred():
 
 
 def test_events_tell_of_prompts_that_became_reusable():
-    replica = engine(event_buffer_size=100)
-    replica.submit(request(1, prompt_tokens=70, max_tokens=1), at=0.0)
+    replica = new_engine(event_buffer_size=100)
+    replica.submit(new_request(1, prompt_tokens=70, max_tokens=1), at=0.0)
     run(replica)
     created, stored = replica.drain_events()
     assert created == CreatedEvent(0, LARGE.kv_pool_tokens // 32)
@@ -392,10 +237,10 @@ def test_events_tell_of_prompts_that_became_reusable():
 
 
 def test_statistics_of_an_iteration_tell_who_computed_what():
-    replica = engine(max_num_tokens=100)
-    replica.submit(request(1, prompt_tokens=10, max_tokens=9), at=0.0)
+    replica = new_engine(max_num_tokens=100)
+    replica.submit(new_request(1, prompt_tokens=10, max_tokens=9), at=0.0)
     first = replica.step(0.0)
-    replica.submit(request(2, prompt_tokens=400, max_tokens=9), at=0.0)
+    replica.submit(new_request(2, prompt_tokens=400, max_tokens=9), at=0.0)
     stats = replica.step(first.duration_s).stats
     assert (stats.iteration, stats.started_at) == (1, first.duration_s)
     assert (stats.generation_requests, stats.context_requests) == (1, 1)
