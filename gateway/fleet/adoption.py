@@ -12,6 +12,7 @@ from backends.replica import ReplicaState as S
 from gateway.fleet.decisions import STATIC, Move, Rules, failure
 from gateway.state.store import Desired, RecordChanges, ReplicaRecord
 
+_AT_REST = frozenset({S.PENDING, S.BACKOFF, S.FAILED})
 _UP = frozenset({S.STARTING, S.LOADING, S.READY, S.UNHEALTHY, S.EJECTED})
 _GOES_ON = frozenset(_UP | {S.DRAINING, S.STOPPING, S.LOST})
 
@@ -42,6 +43,11 @@ def take_up(
     state = S.LOADING if record.state in {S.STARTING, S.LOST} else record.state
     found = RecordChanges(url=running.url, handle=dict(running.handle))
     return Move(state, "found running after a restart of the gateway", found)
+
+
+def may_have_remains(record: ReplicaRecord) -> bool:
+    """Say whether parts of it may run on although its leader does not, before a next start."""
+    return record.spec.launcher != STATIC and record.state in _AT_REST
 
 
 def _gone(record: ReplicaRecord, end: Exit | None, at: float, rules: Rules) -> Move | None:

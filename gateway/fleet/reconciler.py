@@ -6,12 +6,12 @@ action for each replica at a time.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 from backends.launcher import Exit
 from backends.replica import ReplicaId, ReplicaSpec
 from gateway.fleet.addresses import replica_id_of
-from gateway.fleet.adoption import Leftover, take_up
+from gateway.fleet.adoption import Leftover, may_have_remains, take_up
 from gateway.fleet.counting import missing, surplus
 from gateway.fleet.decisions import (
     RUNNING,
@@ -44,7 +44,8 @@ class Reconciler:
         self._launching = launching
         self._rules = rules
         self._busy: set[ReplicaId] = set()
-        self._leftovers: list[ReplicaId] = []
+        self._to_end: set[ReplicaId] = set()
+        self._to_clear: set[ReplicaId] = set()
         self._changed = asyncio.Event()
 
     async def adopt(self) -> None:
@@ -61,8 +62,11 @@ class Reconciler:
             if isinstance(decision, Move):
                 self._move(record, decision)
             elif isinstance(decision, Leftover):
-                self._leftovers.append(record.id)
-        self._leftovers += found
+                self._to_end.add(record.id)
+        self._to_end |= found.keys()
+        # a crash may have come between a failure and the end of what was left of the replica
+        at_rest = (r.id for r in self._registry.records() if may_have_remains(r))
+        self._to_clear = set(at_rest) - self._to_end
         await self._state.save()
 
     def wake(self) -> None:
@@ -90,9 +94,10 @@ class Reconciler:
         Raises:
             StoreUnavailable: what was decided is not stored yet; the next step stores it.
         """
-        while self._leftovers:
-            replica_id = self._leftovers.pop()
-            self._begin(replica_id, self._launching.end_leftover(replica_id), tasks)
+        while self._to_end:
+            self._begin(self._to_end.pop(), self._launching.end_leftover, tasks)
+        while self._to_clear:
+            self._begin(self._to_clear.pop(), self._launching.clear, tasks)
         self._count()
         for record, end in await self._ends():
             if self._registry.get(record.id) is record and record.id not in self._busy:
@@ -146,12 +151,12 @@ class Reconciler:
             case Drop():
                 self._registry.drop(record.id)
             case Launch():
-                self._begin(record.id, self._launching.launch(record.id), tasks)
+                self._begin(record.id, self._launching.launch, tasks)
             case Stop():
-                self._begin(record.id, self._launching.stop(record.id), tasks)
+                self._begin(record.id, self._launching.stop, tasks)
             case Fail(move):
                 self._move(record, move)
-                self._begin(record.id, self._launching.clear(record.id), tasks)
+                self._begin(record.id, self._launching.clear, tasks)
             case None:
                 pass
 
@@ -161,18 +166,23 @@ class Reconciler:
     def _begin(
         self,
         replica_id: ReplicaId,
-        work: Coroutine[None, None, None],
+        work: Callable[[ReplicaId], Coroutine[None, None, None]],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._busy.add(replica_id)
-        tasks.create_task(self._finish(replica_id, work), name=f"reconcile {replica_id}")
+        task = tasks.create_task(self._do(work, replica_id), name=f"reconcile {replica_id}")
+        # a callback, no finally: a task that is cancelled before it began runs no code
+        task.add_done_callback(lambda _: self._done(replica_id))
 
-    async def _finish(self, replica_id: ReplicaId, work: Coroutine[None, None, None]) -> None:
+    def _done(self, replica_id: ReplicaId) -> None:
+        self._busy.discard(replica_id)
+        self._changed.set()
+
+    async def _do(
+        self, work: Callable[[ReplicaId], Coroutine[None, None, None]], replica_id: ReplicaId
+    ) -> None:
         try:
-            await work
+            await work(replica_id)
         except StoreUnavailable as problem:
             log.error("replica %s waits for the store: %s", replica_id, problem)  # noqa: TRY400 - the message says it all, the trace nothing
-        else:
-            self._changed.set()
-        finally:
-            self._busy.discard(replica_id)
+            await asyncio.sleep(self._rules.settings.interval_s)
