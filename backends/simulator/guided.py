@@ -61,7 +61,8 @@ def _string(schema: Schema, name: str) -> str:
 
 
 def _integer(schema: Schema, name: str) -> int:  # noqa: ARG001 - all makers have one signature
-    low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
+    above = schema.get("exclusiveMinimum", -1) + 1
+    low = schema.get("minimum", above)
     return int(min(low, schema.get("maximum", low)))
 
 

@@ -117,6 +117,13 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
     if seconds > 0:
         load(seconds, time.sleep)
     listener = listener or bind(host, port)
+    server(sim, listener).run()
+    if sim.faults.of_kind("abort_on_exit") is not None:
+        sim.crash()
+
+
+def server(sim: Simulator, listener: socket.socket) -> uvicorn.Server:
+    """Return what serves ``sim`` on a bound socket, which it closes."""
     config = uvicorn.Config(
         App(sim),
         http=WatchedProtocol,
@@ -127,6 +134,4 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    _Server(config, listener).run()
-    if sim.faults.of_kind("abort_on_exit") is not None:
-        sim.crash()
+    return _Server(config, listener)
