@@ -72,6 +72,8 @@ class Engine:
     def submit(self, request: EngineRequest, at: float) -> None:
         """Queue ``request``; an iteration that starts at ``at`` or later may admit it.
 
+        The order of the calls is the order of the queue, so ``at`` may not go back.
+
         Raises:
             RequestNeverFits: it needs more slots or blocks than there are; nothing changed.
             ValueError: its id is in use, or a count in it makes no sense; nothing changed.

@@ -112,6 +112,13 @@ def test_generated_text_is_deterministic_whole_and_tokenizes_to_itself(prompt, s
     assert find_break(text) is None
 
 
+def test_the_text_of_a_prompt_never_changes():
+    assert detokenize(generated([1, 2, 3], 16)) == (
+        "Since plan server table honey must teach same weigh us cook as send but drop."
+    )
+    assert natural_length([1, 2, 3]) == 144
+
+
 def test_prompt_seed_and_index_each_change_the_text():
     texts = [
         generated([1, 2], 20),
