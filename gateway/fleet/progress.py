@@ -70,7 +70,8 @@ def _start(operation: Operation, scene: Scene) -> Operation:
         return _failed(operation, record.reason)
     if record.desired is not Desired.RUN:
         return _failed(operation, "the replica is not wanted any more")
-    share, eta_s = _SHARES.get(record.state), scene.load_s
+    share = _SHARES.get(record.state)
+    eta_s = scene.load_s if record.state in {S.PENDING, S.STARTING} else None
     if record.state is S.LOADING and scene.load_s:
         gone = min((scene.at - since(record)) / scene.load_s, 0.99)
         share = round(_SHARES[S.LOADING] + (1 - _SHARES[S.LOADING]) * gone, 2)
