@@ -1,6 +1,7 @@
 """The metrics that the supervisor alone can count: states of replicas, probes, the build."""
 
 import os
+from collections.abc import Collection
 
 from backends.replica import ReplicaState
 from gateway.telemetry.catalogue import CATALOGUE, SIGNALS, Filler
@@ -50,6 +51,12 @@ class FleetMetrics:
         """Drop every series of a replica whose record is gone."""
         self._state_of.pop(replica, None)
         self._registry.forget("replica", replica)
+
+    def workers_up(self, slots: Collection[str]) -> None:
+        """Show the workers of ``slots`` as up, and every other one seen before as down."""
+        up = self._registry.numbers("trtgw_worker_up")
+        known = {slot for (slot,) in up}
+        up.update({(slot,): int(slot in slots) for slot in known.union(slots)})
 
     def dropped(self, signal: str, total: int) -> None:
         """Set how many ``spans`` or ``logs`` this process has thrown away since its start."""

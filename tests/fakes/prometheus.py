@@ -13,7 +13,7 @@ import pytest
 
 DEADLINE_S = 60.0
 _CONFIG = """\
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
 scrape_configs:
   - job_name: gateway
     static_configs: [{{targets: ["{target}"]}}]
@@ -53,7 +53,7 @@ def wait_until(condition, what):
 
 @contextmanager
 def running_prometheus(target, folder):
-    """Yield a `Prometheus` that scrapes ``target`` (host:port) five times a second."""
+    """Yield a `Prometheus` that scrapes ``target`` (host:port) twice a second."""
     binary = shutil.which("prometheus") or shutil.which("prometheus", path="/usr/bin")
     if binary is None:
         pytest.fail("there is no prometheus; install Debian's package `prometheus`")

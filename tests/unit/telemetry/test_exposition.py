@@ -7,7 +7,7 @@ import pytest
 from gateway.telemetry.catalogue import CATALOGUE
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.metrics import RequestMetrics
-from gateway.telemetry.series import TraceMark, UnreadableDump
+from gateway.telemetry.series import TraceMark
 from tests.fakes.facts import streamed
 from tests.fakes.scrape import OPENMETRICS, Scrape, no_fleet, scrape
 
@@ -55,8 +55,8 @@ async def test_a_scraper_that_asks_for_nothing_known_gets_plain_text(exposition,
     assert Scrape(body, content_type).value("trtgw_worker_up", worker="0") == 1
 
 
-async def test_a_worker_that_is_gone_is_shown_as_down_without_its_series(exposition):
-    exposition.worker_gone("0")
+async def test_a_worker_that_does_not_answer_is_shown_as_down_without_its_series(exposition):
+    await exposition.render("")
     seen = Scrape(*await exposition.render(""))
     assert seen.value("trtgw_worker_up", worker="0") == 0
     assert seen.all("trtgw_requests_total") == []
@@ -64,7 +64,7 @@ async def test_a_worker_that_is_gone_is_shown_as_down_without_its_series(exposit
 
 
 async def test_a_restarted_worker_starts_at_0_under_the_same_label(exposition):
-    exposition.worker_gone("0")
+    await exposition.render("")
     restarted = RequestMetrics()
     restarted.configure(["llama"], ["r1"], at=0.0)
     exposition.worker_reported("0", restarted.dump(1.0))
@@ -73,19 +73,20 @@ async def test_a_restarted_worker_starts_at_0_under_the_same_label(exposition):
     assert seen.total("trtgw_requests_total", worker="0") == 0
 
 
-async def test_a_dump_that_cannot_be_read_changes_nothing(exposition):
-    with pytest.raises(UnreadableDump):
-        exposition.worker_reported("0", b"junk")
+async def test_a_dump_that_cannot_be_read_is_as_good_as_none(exposition, caplog):
+    exposition.worker_reported("1", b"junk")
     seen = Scrape(*await exposition.render(""))
     assert seen.total("trtgw_requests_total", worker="0") == 1
+    assert seen.all("trtgw_worker_up", worker="1") == []
+    assert "the metrics of worker 1 are left out" in caplog.text
 
 
 async def test_label_values_are_escaped():
     metrics = RequestMetrics()
     metrics.configure(['a"b\\c\nd'], [], at=0.0)
     exposition = Exposition(no_fleet())
-    exposition.worker_reported("0", metrics.dump(0.0))
     for accept in ("", OPENMETRICS):
+        exposition.worker_reported("0", metrics.dump(0.0))
         seen = Scrape(*await exposition.render(accept))
         assert seen.value("trtgw_requests_in_flight", model='a"b\\c\nd') == 0
 

@@ -2,7 +2,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry.log_format import LogEvent, from_record, render_json, render_pretty
@@ -35,6 +35,7 @@ def test_a_record_s_extra_fields_become_fields():
     assert made.fields == {"logger": "x.y", "message": "started w1", "slot": 1}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats() | st.none()))
 def test_whatever_the_fields_a_line_is_one_line(fields):
     for render in (render_json, render_pretty):

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from gateway.telemetry.log_format import render_json
-from gateway.telemetry.logs import Logs, start_logs
+from gateway.telemetry.logs import _CHATTY, Logs, start_logs
 from tests.fakes.facts import streamed
 
 
@@ -59,12 +59,14 @@ def logger(request):
 
 @pytest.fixture
 def root():
-    """The root logger, as it was before, once the test is over."""
+    """The root logger; it and the loggers below it are as before once the test is over."""
     root = logging.getLogger()
-    kept = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = {name: logging.getLogger(name).level for name in (None, *_CHATTY)}
     yield root
-    root.handlers[:] = kept[0]
-    root.setLevel(kept[1])
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def test_a_request_is_one_line_with_the_fields_of_the_process(open_logs, sink):
@@ -165,6 +167,7 @@ def test_a_process_logs_json_to_a_pipe(root):
     logs = start_logs(level="info", wall=lambda: 1.5, fields={"worker": "1"}, descriptor=writer)
     logging.getLogger("some.library").info("hello")
     logging.getLogger("some.library").debug("too quiet to be heard")
+    logging.getLogger("httpx").info("HTTP Request: GET /health")
     logs.finish(timeout_s=30)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:

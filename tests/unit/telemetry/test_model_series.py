@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.outcome import Outcome
@@ -87,6 +87,7 @@ def test_a_refused_request_counts_as_an_error_in_the_durations_and_as_no_tokens(
     assert seen.value("trtgw_request_input_tokens_count", model="llama") == 0
 
 
+@settings(deadline=None)
 @given(streams=st.lists(arrivals, min_size=1, max_size=5), tokens_per_event=st.integers(1, 4))
 def test_the_gaps_of_all_streams_sum_to_their_generation_time(streams, tokens_per_event):
     seen = counted(

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry.catalogue import Family, Kind
@@ -22,6 +22,7 @@ def histogram_of(observed):
     return histogram
 
 
+@settings(deadline=None)
 @given(values)
 def test_a_bucket_counts_the_values_above_the_edge_before_it_up_to_its_own(observed):
     counts = histogram_of(observed).counts
@@ -29,6 +30,7 @@ def test_a_bucket_counts_the_values_above_the_edge_before_it_up_to_its_own(obser
         assert count == sum(lower < value <= upper for value in observed)
 
 
+@settings(deadline=None)
 @given(values, st.integers())
 def test_neither_order_nor_counting_many_at_once_changes_a_histogram(observed, seed):
     one_by_one = histogram_of(observed)
@@ -46,6 +48,7 @@ def test_an_exemplar_is_kept_for_the_bucket_of_its_value_until_a_newer_one_comes
     assert {at: mark.trace_id for at, mark in histogram.exemplars.items()} == {1: "b", 3: "c"}
 
 
+@settings(deadline=None)
 @given(
     requests=st.dictionaries(st.tuples(st.text(), st.text()), st.integers(0, 2**53)),
     waits=st.dictionaries(st.text(), values),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry.tracecontext import TraceContext, read_trace_context, traceparent
@@ -7,6 +7,7 @@ from gateway.telemetry.tracecontext import TraceContext, read_trace_context, tra
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 255))
 def test_what_is_written_reads_back(trace_id, span_id, flags):
     header = traceparent(trace_id, span_id, flags)
@@ -14,6 +15,7 @@ def test_what_is_written_reads_back(trace_id, span_id, flags):
     assert context == TraceContext(trace_id, span_id, flags)
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_break_the_reader(value):
     read_trace_context([(b"traceparent", value), (b"tracestate", value)])
