@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Litestar, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import Dependency
+from litestar.params import SkipValidation
 from litestar.types import ControllerRouterHandler
 
 from gateway.api.access import Access, Role, needs
@@ -57,7 +57,7 @@ def create_admin_app(fleet: Fleet, access: Access, views: Views) -> Litestar:
 
 @get("/admin/config", opt=needs(Role.VIEWER), tags=["configuration"])
 async def effective_config(
-    show_config: Annotated[EffectiveConfig, Dependency(skip_validation=True)],
+    show_config: NamedDependency[SkipValidation[EffectiveConfig]],
 ) -> dict[str, Any]:
     """Show the configuration in force, secrets masked."""
     return show_config()

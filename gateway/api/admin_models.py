@@ -5,6 +5,7 @@ A model's name may hold one slash, as those of Hugging Face do, so paths have on
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
+from litestar.params import FromPath, JSONBody
 
 from gateway.api.access import Role, needs
 from gateway.api.admin_replicas import FleetHere, accepted
@@ -33,14 +34,18 @@ class Models(Controller):
 
     @get(_MODEL, opt=_VIEWER)
     async def get_model(
-        self, fleet: FleetHere, name: str, owner: str | None = None
+        self, fleet: FleetHere, name: FromPath[str], owner: FromPath[str | None] = None
     ) -> ModelView:
         """Show one model."""
         return model_view(fleet, _find(fleet, _full(owner, name)))
 
     @patch(_MODEL, opt=_OPERATOR)
     async def patch_model(
-        self, fleet: FleetHere, name: str, data: PatchModel, owner: str | None = None
+        self,
+        fleet: FleetHere,
+        name: FromPath[str],
+        data: JSONBody[PatchModel],
+        owner: FromPath[str | None] = None,
     ) -> ModelView:
         """Change what is wanted of a model; a field that is left out stays as it is."""
         model = _full(owner, name)
@@ -52,14 +57,18 @@ class Models(Controller):
 
     @post(_SCALE, opt=_OPERATOR, status_code=202)
     async def scale_model(
-        self, fleet: FleetHere, name: str, data: ScaleModel, owner: str | None = None
+        self,
+        fleet: FleetHere,
+        name: FromPath[str],
+        data: JSONBody[ScaleModel],
+        owner: FromPath[str | None] = None,
     ) -> Response[Operation]:
         """Want this many replicas, until the scale is deleted."""
         return accepted(await fleet.scale(_full(owner, name), data.replicas))
 
     @delete(_SCALE, opt=_OPERATOR, status_code=200)
     async def unpin_model(
-        self, fleet: FleetHere, name: str, owner: str | None = None
+        self, fleet: FleetHere, name: FromPath[str], owner: FromPath[str | None] = None
     ) -> ModelView:
         """Forget a manual scale: the configuration's count holds again."""
         return model_view(fleet, await fleet.unpin(_full(owner, name)))

@@ -1,6 +1,7 @@
 """``/admin/operations``: what was asked for and takes time."""
 
 from litestar import Controller, get
+from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
 from gateway.api.access import Role, needs
@@ -25,7 +26,7 @@ class Operations(Controller):
 
     @get("/{operation_id:str}", opt=_VIEWER)
     async def get_operation(
-        self, fleet: FleetHere, operation_id: str, *, follow: bool = False
+        self, fleet: FleetHere, operation_id: FromPath[str], *, follow: FromQuery[bool] = False
     ) -> Operation | Stream:
         """Show one; with ``follow`` as server-sent events, one for each change to its end."""
         if follow:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
 
 from backends.explain import to_json
 from backends.gpus import BadGpuSpec, Gpu, GpuReader, Inventory, parse_spec, read_inventory
@@ -33,7 +34,7 @@ class Host:
     recipes: Mapping[str, Recipe]
 
 
-HostHere = Annotated[Host, Dependency(skip_validation=True)]
+HostHere = NamedDependency[SkipValidation[Host]]
 
 
 class GpuView(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class Planning(Controller):
 
     @post("/plan", opt=_VIEWER, status_code=200)
     async def make_plan(
-        self, fleet: FleetHere, host: HostHere, data: PlanModel
+        self, fleet: FleetHere, host: HostHere, data: JSONBody[PlanModel]
     ) -> Response[Any]:
         """Say what would be launched for a model, and why; start nothing."""
         imagined = isinstance(data.gpus, str)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from litestar import Controller, Response, delete, get, post
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, SkipValidation
 from litestar.response import Stream
 
 from backends.launcher import LogLine
@@ -25,13 +26,13 @@ from gateway.fleet.fleet import Fleet
 from gateway.fleet.planning import CreateRequest
 from gateway.state.store import Operation
 
-FleetHere = Annotated[Fleet, Dependency(skip_validation=True)]
+FleetHere = NamedDependency[SkipValidation[Fleet]]
 """The fleet, as `create_admin_app` was given it."""
 
 _OPERATION_PATH = "/admin/operations/{}"
 _VIEWER, _OPERATOR = needs(Role.VIEWER), needs(Role.OPERATOR)
 _KEY = re.compile(r"[!-~]{1,255}")
-IdempotencyKey = Annotated[str | None, Parameter(header="Idempotency-Key")]
+IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
 
 def accepted(operation: Operation) -> Response[Operation]:
@@ -52,7 +53,7 @@ class Replicas(Controller):
         return Items([replica_summary(fleet, record) for record in fleet.replicas()])
 
     @get("/{replica_id:str}", opt=_VIEWER)
-    async def get_replica(self, fleet: FleetHere, replica_id: str) -> ReplicaDetail:
+    async def get_replica(self, fleet: FleetHere, replica_id: FromPath[str]) -> ReplicaDetail:
         """Show one replica with its plan and its history."""
         return replica_detail(fleet, fleet.replica(replica_id))
 
@@ -60,10 +61,10 @@ class Replicas(Controller):
     async def create_replica(
         self,
         fleet: FleetHere,
-        data: CreateReplica,
+        data: JSONBody[CreateReplica],
         idempotency_key: IdempotencyKey = None,
         *,
-        dry_run: bool = False,
+        dry_run: FromQuery[bool] = False,
     ) -> Response[Any]:
         """Start one more replica of a model; ``dry_run``: show what would start.
 
@@ -86,28 +87,33 @@ class Replicas(Controller):
 
     @post("/{replica_id:str}/drain", opt=_OPERATOR, status_code=202)
     async def drain_replica(
-        self, fleet: FleetHere, replica_id: str, grace_s: Grace = None
+        self, fleet: FleetHere, replica_id: FromPath[str], grace_s: Grace = None
     ) -> Response[Operation]:
         """Want one replica less: this one ends its running requests and stops."""
         return accepted(await fleet.drain(replica_id, grace_s))
 
     @post("/{replica_id:str}/restart", opt=_OPERATOR, status_code=202)
     async def restart_replica(
-        self, fleet: FleetHere, replica_id: str, grace_s: Grace = None
+        self, fleet: FleetHere, replica_id: FromPath[str], grace_s: Grace = None
     ) -> Response[Operation]:
         """Drain, stop and start again."""
         return accepted(await fleet.restart(replica_id, grace_s))
 
     @delete("/{replica_id:str}", opt=_OPERATOR, status_code=202)
     async def delete_replica(
-        self, fleet: FleetHere, replica_id: str, grace_s: Grace = None
+        self, fleet: FleetHere, replica_id: FromPath[str], grace_s: Grace = None
     ) -> Response[Operation]:
         """Drain, stop and forget."""
         return accepted(await fleet.delete(replica_id, grace_s))
 
     @get("/{replica_id:str}/logs", opt=_VIEWER)
     async def replica_logs(
-        self, fleet: FleetHere, replica_id: str, tail: Tail = 100, *, follow: bool = False
+        self,
+        fleet: FleetHere,
+        replica_id: FromPath[str],
+        tail: Tail = 100,
+        *,
+        follow: FromQuery[bool] = False,
     ) -> Items[LogLine] | Stream:
         """Show its last lines; with ``follow`` as server-sent events, then each new one."""
         lines = fleet.logs(replica_id, tail=tail, follow=follow)
@@ -122,14 +128,14 @@ class RegisteredReplicas(Controller):
 
     @post(opt=_OPERATOR, status_code=202)
     async def register_replica(
-        self, fleet: FleetHere, data: RegisterReplica
+        self, fleet: FleetHere, data: JSONBody[RegisterReplica]
     ) -> Response[Operation]:
         """Serve a running replica; without ``model``, under the name that it reports."""
         return accepted(await fleet.register(data.url, data.model))
 
     @delete("/{replica_id:str}", opt=_OPERATOR, status_code=202)
     async def unregister_replica(
-        self, fleet: FleetHere, replica_id: str
+        self, fleet: FleetHere, replica_id: FromPath[str]
     ) -> Response[Operation]:
         """Drain a registered replica and forget it; it runs on."""
         return accepted(await fleet.unregister(replica_id))

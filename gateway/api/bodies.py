@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -13,9 +13,9 @@ Precision = Literal["auto", "fp8", "nvfp4", "bf16", "mxfp4"]
 ReplicaCount = Annotated[int, Meta(ge=0, le=1_000)]
 _WEEK_S = 604_800
 
-Grace = Annotated[float | None, Parameter(ge=0, le=_WEEK_S, query="grace_s")]
+Grace = Annotated[float | None, QueryParameter(ge=0, le=_WEEK_S)]
 """Seconds that running requests may take to finish; None: the default."""
-Tail = Annotated[int, Parameter(ge=0, le=10_000)]
+Tail = Annotated[int, QueryParameter(ge=0, le=10_000)]
 
 
 class CreateReplica(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

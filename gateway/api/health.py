@@ -1,12 +1,12 @@
 """``/healthz``, ``/readyz``, ``/metrics``: what a host, a load balancer and Prometheus ask."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from gateway.api.access import PUBLIC, Role, needs
 
@@ -22,8 +22,8 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 ReadinessCheck = Callable[[], Readiness]
-RendererHere = Annotated[MetricsRenderer, Dependency(skip_validation=True)]
-ReadinessHere = Annotated[ReadinessCheck, Dependency(skip_validation=True)]
+RendererHere = NamedDependency[SkipValidation[MetricsRenderer]]
+ReadinessHere = NamedDependency[SkipValidation[ReadinessCheck]]
 
 
 @get("/healthz", opt=PUBLIC, tags=["health"])

@@ -157,6 +157,10 @@ def _on_deep_nesting(_: Request[Any, Any, Any], __: RecursionError) -> Response[
     return problem_response(400, "bad-request", "the body is nested too deeply")
 
 
+def _on_bad_bytes(_: Request[Any, Any, Any], __: UnicodeDecodeError) -> Response[Problem]:
+    return problem_response(400, "bad-request", "the body is not JSON: it is not UTF-8")
+
+
 def _on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     _log.error("admin request failed: %s %s", request.method, request.url.path, exc_info=error)
     return problem_response(_SERVER_ERROR, "internal", "the gateway failed; see its log")
@@ -169,5 +173,6 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     ValidationException: _on_validation,
     HTTPException: _on_http,
     RecursionError: _on_deep_nesting,
+    UnicodeDecodeError: _on_bad_bytes,
     Exception: _on_bug,
 }
