@@ -18,7 +18,7 @@ class SimulatorOptions:
     dialect: str = "1.2"
     seed: int = 0
     time_scale: float = 1.0
-    """Virtual seconds for each real one."""
+    """Factor on every duration of the engine: 0.1 is ten times as fast."""
     start_s: float = 0.0
     max_batch_size: int | None = None
     faults: tuple[str, ...] = ()

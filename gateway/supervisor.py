@@ -26,6 +26,7 @@ from gateway.greeting import greet
 from gateway.ports import PortTaken
 from gateway.publishing import renderer
 from gateway.state.home import StateDirInUse, StateDirUnusable
+from gateway.state.link import ALONE_S
 from gateway.state.liveness import is_alive
 from gateway.telemetry.tracing import TracingSettings, traces_endpoint
 from gateway.workers import Workers, WorkerSettings
@@ -34,6 +35,8 @@ _SWEEP_S = 1.0
 _LOOK_S = 0.05
 _KILL_AFTER_S = 2.0
 _ADMIN_LINGER_S = 1
+_ALONE = "TRTLLM_GATEWAY_WORKER_ALONE_S"
+"""Seconds after which a worker without a supervisor ends; not a setting: for tests."""
 
 
 def run(config: Config) -> int:
@@ -166,8 +169,7 @@ class Supervisor:
         if self._parts.hub.serving() >= self._count:
             self._parts.hub.replace_old(self._parts.config.server.grace_s)
 
-    def _worker_ended(self, slot: int) -> None:
-        self._parts.exposition.worker_gone(str(slot))
+    def _worker_ended(self) -> None:
         self._parts.opened.board.clear_dead_rows(is_alive)
 
     async def _sweep(self) -> None:
@@ -187,6 +189,7 @@ class Supervisor:
             port=port,
             version=VERSION,
             grace_s=config.server.grace_s,
+            alone_s=float(os.environ.get(_ALONE, ALONE_S)),
             tracing=TracingSettings(
                 endpoint=traces_endpoint(config.telemetry.otlp_endpoint, os.environ),
                 sample_share=config.telemetry.sample_share,

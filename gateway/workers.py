@@ -48,11 +48,11 @@ class Workers:
         command: Callable[[int], Sequence[str]],
         *,
         env: Mapping[str, str],
-        on_exit: Callable[[int], None],
+        on_exit: Callable[[], None],
     ) -> None:
         """Run ``count`` workers, slot by slot started as ``command(slot)``.
 
-        ``on_exit`` is called with the slot of each worker that ended.
+        ``on_exit`` is called whenever one ended.
         """
         self._count = count
         self._command = command
@@ -98,7 +98,7 @@ class Workers:
             self._processes[slot] = process
             code = await process.wait()
             del self._processes[slot]
-            self._on_exit(slot)
+            self._on_exit()
             early = loop.time() - started_at < _EARLY_S
             pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S) if early else 0.0
             if not self._ending:

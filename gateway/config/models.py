@@ -202,7 +202,7 @@ class SimKeys(Section):
     """Release of ``trtllm-serve`` that is imitated."""
     seed: Count = 0
     time_scale: Annotated[float, Field(gt=0, le=1_000)] = 1.0
-    """Simulated seconds for each real one: 10 is ten times as fast."""
+    """Factor on every duration of the simulated engine: 0.1 is ten times as fast."""
     start_s: Seconds = 0.0
     """Time to load."""
     max_batch_size: PositiveCount | None = None

@@ -61,7 +61,7 @@ class Simulators(Processes):
 
     def spec(self, **env: str) -> ReplicaSpec:
         del env
-        return simulated("m", "m", SimulatorOptions(time_scale=10))
+        return simulated("m", "m", SimulatorOptions(time_scale=0.1))
 
 
 @pytest.fixture(params=[Processes, Simulators], ids=lambda kind: kind.name)
