@@ -126,6 +126,8 @@ class App:
             engine.cancel()
             with suppress(asyncio.CancelledError):
                 await engine
+        if self._sim.faults.of_kind("abort_on_exit") is not None:
+            self._sim.crash()
         await send({"type": "lifespan.shutdown.complete"})
 
 

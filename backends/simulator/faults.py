@@ -72,7 +72,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("slow_health", Scope.PROBE, "/health takes `s` (10) seconds"),
         FaultKind("empty_metrics", Scope.PROBE, "/metrics is [] after `s` (2) seconds"),
         FaultKind("wrong_model", Scope.PROBE, "/v1/models names another model"),
-        FaultKind("abort_on_exit", Scope.EXIT, "ends in SIGABRT after a clean shutdown"),
+        FaultKind("abort_on_exit", Scope.EXIT, "ends in SIGABRT once all answers are out"),
     )
 }
 

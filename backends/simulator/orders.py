@@ -197,9 +197,7 @@ def _guided(values: Values, settings: Settings) -> tuple[int, ...] | None:
     if wanted is None or wanted.type == "text":
         return None
     if not settings.guided_decoding:
-        raise bad_request(
-            "Guided decoding is not enabled: set guided_decoding_backend to use response_format"
-        )
+        raise bad_request("Guided decoding is not enabled: set guided_decoding_backend")
     if wanted.type not in {"json", "json_object", "json_schema"}:
         raise bad_request(f"response_format {wanted.type!r} is not simulated")
     schema = wanted.schema_ or getattr(wanted, "json_schema", None) or {"type": "object"}

@@ -82,9 +82,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         RuntimeError: it cannot be had; in the server's words.
     """
-    family, kind, proto, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, proto, _, address = min(found)  # AF_INET is the smallest: localhost is IPv4
     listener = socket.socket(family, kind, proto)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -108,7 +107,7 @@ def load(seconds: float, sleep: Callable[[float], None]) -> None:
 
 
 def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
-    """Load, then serve until a signal; return after a clean shutdown."""
+    """Load, then serve until a signal."""
     if sim.faults.of_kind("no_gpu") is not None:
         raise NoGpu("No GPU devices found on the node")
     delay = sim.faults.of_kind("load_delay")
@@ -118,8 +117,6 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
         load(seconds, time.sleep)
     listener = listener or bind(host, port)
     server(sim, listener).run()
-    if sim.faults.of_kind("abort_on_exit") is not None:
-        sim.crash()
 
 
 def server(sim: Simulator, listener: socket.socket) -> uvicorn.Server:

@@ -223,8 +223,7 @@ def test_more_tokens_than_there_is_room_for_are_clamped_in_silence(simulator):
         ),
         (
             {"response_format": {"type": "json_object"}},
-            "Guided decoding is not enabled: set guided_decoding_backend to use "
-            "response_format",
+            "Guided decoding is not enabled: set guided_decoding_backend",
         ),
     ],
 )
