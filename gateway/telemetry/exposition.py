@@ -6,7 +6,7 @@ scrape costs a worker nothing but its dump, and stalls no stream.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import Metric
@@ -25,9 +25,13 @@ _LOG = logging.getLogger(__name__)
 class Exposition:
     """Renders what all processes counted, once for each scrape."""
 
-    def __init__(self, fleet: FleetMetrics) -> None:
-        """Expose ``fleet`` too, and the interpreter's own metrics."""
+    def __init__(self, fleet: FleetMetrics, *, slots: Iterable[str] = ()) -> None:
+        """Expose ``fleet`` too, and the interpreter's own metrics.
+
+        The workers of ``slots`` are shown as down until they report.
+        """
         self._fleet = fleet
+        self._slots = set(slots)
         self._answered: dict[str, Dump] = {}
 
     def worker_reported(self, slot: str, dump: bytes) -> None:
@@ -47,7 +51,8 @@ class Exposition:
         old numbers would look like a worker that serves nothing.
         """
         answered, self._answered = self._answered, {}
-        self._fleet.workers_up(answered)
+        self._slots.update(answered)
+        self._fleet.workers_up({slot: slot in answered for slot in self._slots})
         scrape = _Scrape(read_dump(self._fleet.dump()), answered)
         return await asyncio.to_thread(_encode, scrape, accept)
 

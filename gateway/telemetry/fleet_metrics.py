@@ -1,7 +1,7 @@
 """The metrics that the supervisor alone can count: states of replicas, probes, the build."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from backends.replica import ReplicaState
 from gateway.telemetry.catalogue import CATALOGUE, SIGNALS, Filler
@@ -52,11 +52,10 @@ class FleetMetrics:
         self._state_of.pop(replica, None)
         self._registry.forget("replica", replica)
 
-    def workers_up(self, slots: Collection[str]) -> None:
-        """Show the workers of ``slots`` as up, and every other one seen before as down."""
-        up = self._registry.numbers("trtgw_worker_up")
-        known = {slot for (slot,) in up}
-        up.update({(slot,): int(slot in slots) for slot in known.union(slots)})
+    def workers_up(self, up: Mapping[str, bool]) -> None:
+        """Show which workers run and report, by slot."""
+        series = self._registry.numbers("trtgw_worker_up")
+        series.update({(slot,): int(is_up) for slot, is_up in up.items()})
 
     def dropped(self, signal: str, total: int) -> None:
         """Set how many ``spans`` or ``logs`` this process has thrown away since its start."""

@@ -63,6 +63,13 @@ async def test_a_worker_that_does_not_answer_is_shown_as_down_without_its_series
     assert seen.all("process_start_time_seconds", worker="0") == []
 
 
+async def test_a_worker_that_never_came_up_is_shown_as_down():
+    exposition = Exposition(no_fleet(), slots=["0", "1"])
+    exposition.worker_reported("0", busy_worker().dump(20.0))
+    seen = Scrape(*await exposition.render(""))
+    assert [seen.value("trtgw_worker_up", worker=slot) for slot in ("0", "1")] == [1, 0]
+
+
 async def test_a_restarted_worker_starts_at_0_under_the_same_label(exposition):
     await exposition.render("")
     restarted = RequestMetrics()
