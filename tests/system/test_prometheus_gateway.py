@@ -14,7 +14,6 @@ from tests.fakes.scrape import OPENMETRICS, Scrape
 from tests.system.running import eventually, gateway_config
 from tests.system.streaming import stream
 
-
 MODEL = "llama-3.3-70b"
 SERVED = {
     "name": MODEL,
@@ -71,7 +70,7 @@ def test_prometheus_counts_what_the_clients_counted(seen, tmp_path):
     with running_prometheus(target, tmp_path) as prometheus:
         of_model = f'{{model="{MODEL}"}}'
         prometheus.wait_for(f"sum(trtgw_requests_total{of_model})", 0)
-        clients = asyncio.run(streams(seen.gateway)
+        clients = asyncio.run(streams(seen.gateway))
         assert all(client.complete for client in clients)
         prometheus.wait_for(f"sum(trtgw_requests_total{of_model})", STREAMS)
         prometheus.wait_for(f"sum(trtgw_requests_in_flight{of_model})", 0)
