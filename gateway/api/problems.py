@@ -150,7 +150,12 @@ def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[
     slug = HTTPStatus(status).phrase.lower().replace(" ", "-")
     if status >= _SERVER_ERROR:
         return _on_bug(request, error)
-    return problem_response(status, slug, error.detail or slug, headers=error.headers)
+    path = request.url.path
+    detail = {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {path}; /openapi.json lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {path}",
+    }.get(HTTPStatus(status), error.detail or slug)
+    return problem_response(status, slug, detail, headers=error.headers)
 
 
 def _on_deep_nesting(_: Request[Any, Any, Any], __: RecursionError) -> Response[Problem]:

@@ -1,8 +1,11 @@
-"""The admin API in process, over Litestar's test client."""
+"""The admin API under test: in process, or on a port of its own."""
 
 import json
+import socket
+import threading
 from contextlib import contextmanager
 
+import uvicorn
 from litestar.testing import TestClient
 
 from backends.gpus import parse_spec
@@ -40,9 +43,8 @@ def with_tokens():
     )
 
 
-@contextmanager
-def admin(fleet, access=None, *, ready=True, gpus=None):
-    """Give a client of the admin API of ``fleet``."""
+def create_app(fleet, access=None, *, ready=True, gpus=None):
+    """Compose the admin API of ``fleet``."""
 
     async def render(accept):
         return f"# {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
@@ -53,7 +55,13 @@ def admin(fleet, access=None, *, ready=True, gpus=None):
         config=lambda: {"server": {"port": 8080}},
         host=Host(gpus or TwoGpus(), RECIPES),
     )
-    app = create_admin_app(fleet, access or Access(), views)
+    return create_admin_app(fleet, access or Access(), views)
+
+
+@contextmanager
+def admin(fleet, access=None, **more):
+    """Give a client of the admin API of ``fleet``, in process."""
+    app = create_app(fleet, access, **more)
     with TestClient(app, base_url=BASE, raise_server_exceptions=False) as client:
         yield client
 
@@ -85,3 +93,21 @@ def events(answer):
         if fields:
             found.append((fields.get("event"), json.loads(fields["data"])))
     return found
+
+
+@contextmanager
+def serving(fleet, access=None):
+    """Serve the admin API of ``fleet`` on a free port of loopback; give its URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(fleet, access), log_config=None, lifespan="off")
+        )
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=60)
+            assert not thread.is_alive()
