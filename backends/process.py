@@ -71,6 +71,7 @@ class ProcessLauncher:
         self._running: dict[str, _Running] = {}
         self._exits: dict[str, tuple[int | None, bool]] = {}
         """Replica id -> exit code, and whether it was asked to end."""
+        self._dead: frozenset[tuple[int, int]] = frozenset()
         self._launching = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -235,8 +236,15 @@ class ProcessLauncher:
         self._timer = loop.call_later(_TEND_EVERY_S, self._tend)
 
     def _tend(self) -> None:
-        """Rotate logs and collect orphans; a timer and no task, for it never waits."""
-        procfs.reap_orphans()
+        """Rotate logs and collect orphans; a timer and no task, for it never waits.
+
+        Who waits for a child collects it at once: one that was dead a round ago already is an
+        orphan that came to this process as its subreaper.
+        """
+        dead = procfs.dead_children()
+        for pid, _ in dead & self._dead:
+            procfs.collect(pid)
+        self._dead = dead
         loop = asyncio.get_running_loop()
         for replica_id in self._running:
             rotation = loop.run_in_executor(None, logfile.rotate, self._home(replica_id).log)

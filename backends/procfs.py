@@ -127,18 +127,20 @@ def send_signal(process: TaggedProcess, number: signal.Signals) -> None:
         os.close(pidfd)
 
 
-def reap_orphans() -> None:
-    """Collect the dead that came to this process as their subreaper.
-
-    Its own children are in its own session, or lead one as replicas do and have a watch: both
-    are spared, so what is collected here nobody else waits for.
-    """
-    own = os.getsid(0)
+def dead_children() -> frozenset[tuple[int, int]]:
+    """Return pid and start ticks of children that ended and that nobody has collected yet."""
+    dead = set()
     for pid in _children():
         stat = read_stat(pid)
-        if stat is not None and stat.state == "Z" and stat.session not in (own, pid):
-            with suppress(ChildProcessError):
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+        if stat is not None and stat.state == "Z":
+            dead.add((pid, stat.start_ticks))
+    return frozenset(dead)
+
+
+def collect(pid: int) -> None:
+    """Collect a dead child; nothing happens if somebody was faster."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
 
 def _children() -> list[int]:

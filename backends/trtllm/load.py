@@ -4,9 +4,9 @@ An idle engine makes no iterations and so no news: no statistics mean that nothi
 have changed, never that the load is zero.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -53,14 +53,14 @@ def load_from_iterations(stats: Sequence[object]) -> EngineLoad | None:
 def load_from_prometheus(text: str) -> EngineLoad | None:
     """Read ``/prometheus/metrics``; None where the release has no gauges, or none yet."""
     gauges = dict(_gauges(text))
-    share = gauges.get("kv_cache_utilization")
+    share = _real(gauges.get("kv_cache_utilization"))
     if share is None:
         share = _share(gauges.get("kv_cache_used_blocks"), gauges.get("kv_cache_max_blocks"))
     load = EngineLoad(
         running=_whole(gauges.get("num_requests_running")),
         queued=_whole(gauges.get("num_requests_waiting")),
         kv_used_share=share,
-        kv_hit_share=gauges.get("kv_cache_hit_rate"),
+        kv_hit_share=_real(gauges.get("kv_cache_hit_rate")),
         max_running=_whole(gauges.get("max_num_active_requests")),
         tokens_per_block=_whole(gauges.get("kv_cache_tokens_per_block")),
     )
@@ -81,15 +81,20 @@ def _gauges(text: str) -> Iterator[tuple[str, float]]:
         return
 
 
-def _whole(value: Any) -> int | None:  # noqa: ANN401 - whatever the server sent
-    return int(value) if isinstance(value, int | float) else None
+def _real(value: object) -> float | None:
+    """Return a number that can be counted with; whatever else the server sent is unknown."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None
 
 
-def _real(value: Any) -> float | None:  # noqa: ANN401 - whatever the server sent
-    return float(value) if isinstance(value, int | float) else None
+def _whole(value: object) -> int | None:
+    number = _real(value)
+    return None if number is None else int(number)
 
 
-def _share(used: Any, whole: Any) -> float | None:  # noqa: ANN401 - whatever the server sent
-    if not isinstance(used, int | float) or not isinstance(whole, int | float) or whole <= 0:
+def _share(used: object, whole: object) -> float | None:
+    part, of = _real(used), _real(whole)
+    if part is None or of is None or of <= 0:
         return None
-    return min(1.0, max(0.0, used / whole))
+    return min(1.0, max(0.0, part / of))

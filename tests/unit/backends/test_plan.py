@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +140,32 @@ def test_the_cuda_graphs_follow_max_batch_size_unless_told_otherwise():
 def test_an_expert_parallel_size_without_experts_is_warned_of():
     found = planned(B70, "2xH100", overrides={"ep_size": 2})
     assert any("ep_size has no effect" in warning for warning in found.warnings)
+
+
+def test_experts_are_spread_with_the_tensors():
+    def with_experts(ep):
+        dense = RECIPES["llama-3.3-70b-fp8"]
+        flags = {**dense.flags, "tp_size": 8, "ep_size": ep}
+        return {dense.id: msgspec.structs.replace(dense, moe=True, flags=flags)}
+
+    for recipe_ep, expected in ((8, 4), (2, 2)):
+        found = plan(PlanRequest(B70, gpus=4), parse_spec("8xH200"), with_experts(recipe_ep))
+        assert found.settings.get("ep_size") == expected
+        assert not any("ep_size has no effect" in warning for warning in found.warnings)
+
+
+def test_heads_that_cannot_be_split_are_refused():
+    recipe = RECIPES["llama-3.1-8b-fp8"]
+    odd = msgspec.structs.replace(recipe.shape, heads=6, kv_heads=3)
+    recipes = {recipe.id: msgspec.structs.replace(recipe, shape=odd)}
+    found = plan(PlanRequest(B8, gpus=4), parse_spec("4xH200"), recipes)
+    assert "6 heads with 3 for KV cannot be split over 4 GPUs" in found.reason
+
+
+def test_nothing_is_named_as_nearest_where_nothing_would_do():
+    recipe = msgspec.structs.replace(RECIPES["llama-3.1-8b-fp8"], weights_gb=1e6)
+    found = plan(PlanRequest(B8), parse_spec("1xH200"), {recipe.id: recipe})
+    assert (found.code, found.nearest) == ("does_not_fit", None)
 
 
 def test_an_old_driver_and_an_old_release_are_warned_of():

@@ -1,184 +1,21 @@
-"""The process launcher where it is more than any launcher: trees, signals, tags, crashes."""
+"""The process launcher where it is more than any launcher."""
 
+import errno
 import os
-import signal
-import subprocess
-import sys
 import time
-from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
 
 import anyio
 import pytest
 
-from backends import procfs
+from backends import logfile, procfs
 from backends.launcher import CapacityError, LaunchError, Remedy
 from backends.ports import Ports
 from backends.process import ProcessLauncher
 from backends.replica import ReplicaId, ReplicaSpec
+from tests.fakes.launching import R1, ended, eventually, running, spec, started
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[3]
-FAKE = ROOT / "tests" / "fakes" / "trtllm_serve.py"
-R1 = ReplicaId("r1")
-
-
-def spec(*, gpus=(), files=None, argv=None, **env):
-    command = (sys.executable, str(FAKE), "m", "--host", "{host}", "--port", "{port}")
-    return ReplicaSpec(
-        "m", "m", "process", argv=argv or command, env=env, files=files or {}, gpus=gpus
-    )
-
-
-@pytest.fixture
-def instance(tmp_path):
-    return f"unit-{os.getpid()}-{tmp_path.name}"
-
-
-@pytest.fixture
-def fresh(tmp_path, instance):
-    def make(environ=None):
-        return ProcessLauncher(
-            tmp_path / "replicas",
-            instance,
-            environ=environ or {"PATH": os.environ["PATH"]},
-            ports=Ports(range(22400, 22700)),
-            clock=time.monotonic,
-        )
-
-    return make
-
-
-@asynccontextmanager
-async def running(make, **options):
-    launcher = make(**options)
-    try:
-        yield launcher
-    finally:
-        sweeper = make()
-        async for replica in sweeper.adopt():
-            await sweeper.stop(replica.id, grace_s=0)
-        await sweeper.close()
-        await launcher.close()
-
-
-async def eventually(condition, *, within_s=60.0):
-    with anyio.fail_after(within_s):
-        while not (value := condition()):  # noqa: ASYNC110 - another process decides
-            await anyio.sleep(0.02)
-    return value
-
-
-async def started(tmp_path):
-    log = tmp_path / "replicas" / "r1" / "output.log"
-    await eventually(lambda: log.exists() and "visible devices" in log.read_text())
-    return log.read_text()
-
-
-async def ended(launcher, replica_id=R1):
-    with anyio.fail_after(60):
-        while (end := await launcher.ended(replica_id)) is None:  # noqa: ASYNC110 - as above
-            await anyio.sleep(0.02)
-    return end
-
-
-def tagged(instance):
-    return procfs.find_tagged(instance, "process")
-
-
-async def test_a_replica_that_ignores_sigterm_is_killed_after_its_grace(
-    fresh, instance, tmp_path
-):
-    async with running(fresh) as launcher:
-        await launcher.launch(spec(FAKE_IGNORE_TERM="1"), R1)
-        await started(tmp_path)
-        await launcher.stop(R1, grace_s=0.2)
-        assert tagged(instance) == []
-        end = await launcher.ended(R1)
-        assert (end.cause, end.code) == ("stopped", -signal.SIGKILL)
-
-
-@pytest.mark.parametrize("stubborn", ["", "1"])
-async def test_ranks_in_sessions_and_groups_of_their_own_end_with_their_leader(
-    fresh, instance, tmp_path, stubborn
-):
-    async with running(fresh) as launcher:
-        await launcher.launch(spec(FAKE_RANKS="2", FAKE_STUBBORN=stubborn), R1)
-        await started(tmp_path)
-        tree = await eventually(lambda: len(found := tagged(instance)) == 4 and found)
-        assert len({process.stat.session for process in tree}) == 2
-        assert len([process for process in tree if process.is_leader]) == 1
-        await launcher.stop(R1, grace_s=0.5)
-        assert tagged(instance) == []
-
-
-async def test_ranks_that_outlive_their_leader_end_before_the_next_launch(
-    fresh, instance, tmp_path
-):
-    async with running(fresh) as launcher:
-        replica = await launcher.launch(spec(FAKE_RANKS="1", FAKE_STUBBORN="1"), R1)
-        await started(tmp_path)
-        ranks = await eventually(lambda: len(found := tagged(instance)) == 3 and found)
-        os.kill(replica.handle["pid"], signal.SIGKILL)
-        assert (await ended(launcher)).cause == "killed"
-        await launcher.launch(spec(), R1)
-        old = {(rank.pid, rank.stat.start_ticks) for rank in ranks}
-        assert not old & {(p.pid, p.stat.start_ticks) for p in tagged(instance)}
-
-
-async def test_ranks_without_a_leader_are_ended_by_adoption(fresh, instance, tmp_path):
-    async with running(fresh) as launcher:
-        replica = await launcher.launch(spec(FAKE_RANKS="1"), R1)
-        await started(tmp_path)
-        await eventually(lambda: len(tagged(instance)) == 3)
-        os.kill(replica.handle["pid"], signal.SIGKILL)
-        await ended(launcher)
-        successor = fresh()
-        assert [found async for found in successor.adopt()] == []
-        await successor.close()
-        assert tagged(instance) == []
-
-
-_PARENT = """
-import asyncio, os, sys, time
-from pathlib import Path
-from backends.ports import Ports
-from backends.process import ProcessLauncher
-from backends.replica import ReplicaId, ReplicaSpec
-
-async def main(folder, instance, fake):
-    ports = Ports(range(22400, 22700))
-    launcher = ProcessLauncher(
-        Path(folder), instance, environ=dict(os.environ), ports=ports, clock=time.monotonic
-    )
-    argv = (sys.executable, fake, "m", "--host", "{host}", "--port", "{port}")
-    spec = ReplicaSpec("m", "m", "process", argv=argv)
-    print((await launcher.launch(spec, ReplicaId("r1"))).url, flush=True)
-    await asyncio.sleep(600)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def test_a_gateway_killed_with_sigkill_leaves_a_replica_that_the_next_one_adopts(
-    fresh, instance, tmp_path
-):
-    command = [sys.executable, "-c", _PARENT, tmp_path / "replicas", instance, FAKE]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-
-    def launch_and_die():
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
-            url = parent.stdout.readline().decode().strip()
-            parent.kill()
-            return url
-
-    url = await anyio.to_thread.run_sync(launch_and_die)
-    async with running(fresh) as launcher:
-        [replica] = [found async for found in launcher.adopt()]
-        assert (replica.id, replica.url) == (R1, url)
-        os.kill(replica.handle["pid"], signal.SIGKILL)
-        end = await ended(launcher)
-        assert (end.code, end.cause) == (None, "unknown")
 
 
 async def test_a_failed_start_says_why_and_whether_to_try_again(fresh):
@@ -207,7 +44,7 @@ async def test_an_exit_code_is_reported(fresh):
         assert (end.code, end.cause, end.remedy) == (7, "exited", Remedy.RETRY)
 
 
-async def test_a_replica_gets_its_gpus_and_no_secret_of_the_gateway(fresh, instance, tmp_path):
+async def test_a_replica_gets_its_gpus_and_no_secret_of_the_gateway(fresh, tagged, tmp_path):
     environ = {
         "PATH": os.environ["PATH"],
         "TRTGW_ADMIN_TOKEN": "t",
@@ -216,7 +53,7 @@ async def test_a_replica_gets_its_gpus_and_no_secret_of_the_gateway(fresh, insta
     async with running(fresh, environ=environ) as launcher:
         await launcher.launch(spec(gpus=("GPU-a", "GPU-b")), R1)
         assert "visible devices: GPU-a,GPU-b" in await started(tmp_path)
-        [leader] = tagged(instance)
+        [leader] = tagged()
         assert "TRTGW_ADMIN_TOKEN" not in leader.tags
         variables = await anyio.Path(f"/proc/{leader.pid}/environ").read_bytes()
         assert b"OMPI_COMM_WORLD_RANK" not in variables
@@ -286,9 +123,62 @@ async def test_the_log_of_an_earlier_life_is_put_aside(fresh, tmp_path):
         assert (home / "output.previous.log").read_text() == "first\n"
 
 
-async def test_a_launch_goes_on_when_a_caller_gives_up(fresh, instance):
+async def test_a_launch_goes_on_when_a_caller_gives_up(fresh, tagged):
     async with running(fresh) as launcher:
         with anyio.move_on_after(0):
             await launcher.launch(spec(), R1)
         replica = await launcher.launch(spec(), R1)
-        assert [p.pid for p in tagged(instance)] == [replica.handle["pid"]]
+        assert [p.pid for p in tagged()] == [replica.handle["pid"]]
+
+
+async def test_a_full_process_table_is_no_capacity_for_now(fresh, monkeypatch):
+    def full(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "posix_spawn", full)
+    async with running(fresh) as launcher:
+        with pytest.raises(CapacityError, match="no room"):
+            await launcher.launch(spec(), R1)
+
+
+async def test_logs_are_rotated_while_a_replica_runs(fresh, monkeypatch, tmp_path):
+    monkeypatch.setattr("backends.process._TEND_EVERY_S", 0.01)
+    monkeypatch.setattr(logfile, "rotate", partial(logfile.rotate, limit_bytes=10))
+    async with running(fresh) as launcher:
+        await launcher.launch(spec(), R1)
+        rotated = tmp_path / "replicas" / "r1" / "output.log.1"
+        await eventually(rotated.exists)
+
+
+async def test_a_log_that_cannot_be_rotated_is_warned_of(fresh, monkeypatch, caplog):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("backends.process._TEND_EVERY_S", 0.01)
+    monkeypatch.setattr(logfile, "rotate", full)
+    async with running(fresh) as launcher:
+        await launcher.launch(spec(), R1)
+        await eventually(lambda: "could not be rotated" in caplog.text)
+
+
+async def test_orphans_are_collected_in_the_second_round(fresh, monkeypatch):
+    collected, rounds = [], [{(1, 1), (2, 2)}, {(2, 2), (3, 3)}]
+    monkeypatch.setattr("backends.process._TEND_EVERY_S", 0.01)
+    monkeypatch.setattr(
+        procfs, "dead_children", lambda: frozenset(rounds.pop(0) if rounds else ())
+    )
+    monkeypatch.setattr(procfs, "collect", collected.append)
+    async with running(fresh) as launcher:
+        await launcher.launch(spec(), R1)
+        await eventually(lambda: not rounds and collected)
+        assert collected == [2]
+
+
+async def test_only_the_last_exits_are_remembered(fresh, monkeypatch):
+    monkeypatch.setattr("backends.process._REMEMBERED_EXITS", 1)
+    async with running(fresh) as launcher:
+        for name in ("a", "b"):
+            await launcher.launch(spec(argv=("/bin/sh", "-c", "exit 3")), ReplicaId(name))
+            assert (await ended(launcher, ReplicaId(name))).code == 3
+        assert (await launcher.ended(ReplicaId("b"))).code == 3
+        assert (await launcher.ended(ReplicaId("a"))).code is None
