@@ -8,6 +8,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from copy import copy
 from queue import SimpleQueue
 from threading import Thread
 
@@ -74,6 +75,7 @@ class Logs(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record, with its message made now: its arguments may change later."""
+        record = copy(record)  # other handlers get the original
         if record.args:
             record.msg, record.args = _message(record), None
         if record.exc_info and not record.exc_text:

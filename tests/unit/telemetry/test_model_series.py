@@ -75,6 +75,12 @@ def test_an_answer_that_is_not_streamed_has_no_ttft_and_lasts_until_its_end():
     assert seen.value("trtgw_output_tokens_total", model="llama") == 5
 
 
+def test_a_success_whose_replica_reported_no_tokens_has_no_size():
+    seen = counted(streamed(input_tokens=None, output_tokens=None))
+    assert seen.value("trtgw_request_input_tokens_count", model="llama") == 0
+    assert seen.value("trtgw_request_output_tokens_count", model="llama") == 0
+
+
 def test_a_request_that_took_no_time_has_no_throughput():
     seen = counted(streamed(arrivals=(), stream=False, output_tokens=5, ended_at=10.0))
     assert seen.value("trtgw_user_throughput_tokens_per_second_count", model="llama") == 0

@@ -3,7 +3,7 @@ from threading import Event
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, StaticSampler
 
 from gateway.telemetry.span_export import CountingExporter, CountingProcessor
 
@@ -41,11 +41,12 @@ def test_spans_that_arrive_are_not_counted_as_dropped():
     assert (len(exporter.seen), processor.dropped) == (3, 0)
 
 
-def test_spans_that_are_not_sampled_are_not_exported():
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, StaticSampler(Decision.RECORD_ONLY)])
+def test_spans_that_are_not_sampled_are_not_exported(sampler):
     exporter = ScriptedExporter()
     exporter.go.set()
     processor = CountingProcessor(exporter)
-    end_spans(processor, 3, ALWAYS_OFF).shutdown()
+    end_spans(processor, 3, sampler).shutdown()
     assert (exporter.seen, processor.dropped) == ([], 0)
 
 
