@@ -17,6 +17,7 @@ _USAGE = b'{"include_usage":true}'
 _USAGE_EVERYWHERE = b'{"include_usage":true,"continuous_usage_stats":true}'
 _REPLACED = frozenset({"model", "stream_options", "max_tokens", "max_completion_tokens"})
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
+_REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
 
 
@@ -32,13 +33,13 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     """
     table = FIELDS[request.operation.name]
     oldest, name = 0, None
-    for key, raw in request.fields.items():
+    for key in request.fields:
         field = table[key]
-        if field.missing is Missing.REFUSE and field.since > oldest and raw != b"null":
+        if field.missing is Missing.REFUSE and field.since > oldest:
             oldest, name = field.since, key
-    if request.n > 1 and oldest < _MULTIPLE_SINCE:
-        oldest, name = _MULTIPLE_SINCE, "n"
-    if oldest < _REQUIRED_TOOL_SINCE and request.fields.get("tool_choice") == b'"required"':
+    if request.best_of > 1 and oldest < _MULTIPLE_SINCE:
+        oldest, name = _MULTIPLE_SINCE, "n" if request.n > 1 else "best_of"
+    if oldest < _REQUIRED_TOOL_SINCE and request.fields.get("tool_choice") == _REQUIRED:
         oldest, name = _REQUIRED_TOOL_SINCE, "tool_choice"
     return oldest, name
 

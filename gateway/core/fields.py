@@ -98,7 +98,8 @@ _SHARED: Mapping[str, Field] = {
     "top_p_min": _field(Annotated[float, Meta(ge=0, le=1)]),
     "min_p": _field(Annotated[float, Meta(ge=0, le=1)]),
     "repetition_penalty": _field(Annotated[float, Meta(gt=0, le=100)]),
-    "length_penalty": _field(float),
+    # A float without bounds would let "nan" through.
+    "length_penalty": _field(Annotated[float, Meta(ge=-100, le=100)]),
     "early_stopping": _field(bool | int),
     "stop_token_ids": _field(list[Count]),
     "include_stop_str_in_output": _field(bool),

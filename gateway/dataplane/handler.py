@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from litestar.types import HTTPScope, Receive, Send
 
+from gateway.core.body import cut
 from gateway.core.chunks import Identity
 from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import (
@@ -23,7 +24,7 @@ from gateway.core.errors import (
 )
 from gateway.core.operation import Operation
 from gateway.core.outcome import Outcome, RequestFacts
-from gateway.core.request import cut, model_name, parse
+from gateway.core.request import model_name, parse
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
@@ -124,7 +125,7 @@ class Handler:
         exchange = self._exchange(body, snapshot, key, client, facts)
         exchange.trace = trace
         plane.recorder.admitted(facts)
-        async with client.leaving():
+        async with client.leaving(write_s=exchange.model.timeouts.client_write_s):
             await plane.pipeline.serve(exchange)
 
     def _most(self, snapshot: FleetSnapshot) -> Limits:
