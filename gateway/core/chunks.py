@@ -53,11 +53,14 @@ def read(payload: bytes) -> Chunk:
     """Decode a payload.
 
     Raises:
-        UpstreamProtocolError: it is not a chunk: broken JSON, wrong types, or no choices.
+        UpstreamProtocolError: it is not a chunk: broken JSON or UTF-8, wrong types, or no
+        choices.
     """
     try:
+        if not payload.isascii():
+            payload.decode()  # also the parts that are not decoded below go to the client
         chunk = _DECODER.decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamProtocolError("the replica sent a chunk that is not JSON") from None
     if chunk.error is None and chunk.choices is None:
         raise UpstreamProtocolError("the replica sent an event that is no chunk of an answer")
@@ -93,7 +96,10 @@ class Identity:
     def __init__(
         self, operation: Operation, *, stream: bool, answer_id: str, created: int, model: str
     ) -> None:
-        """Name the answer: ``created`` in Unix seconds, ``model`` as the client asked for it."""
+        """Name the answer.
+
+        ``created`` is in Unix seconds, ``model`` as the client asked for it.
+        """
         head = {
             "id": answer_id,
             "object": operation.chunk_object if stream else operation.object,

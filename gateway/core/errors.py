@@ -153,6 +153,12 @@ class UpstreamTimeout(UpstreamError):  # noqa: N818
     attempt_outcome = AttemptOutcome.TIMEOUT_FIRST_BYTE
 
 
+class DeadlineExceeded(UpstreamTimeout):
+    """The whole request took too long: there is no time left to try another replica."""
+
+    retryable = False
+
+
 class UpstreamStalled(UpstreamError):  # noqa: N818
     """The replica began to answer and then fell silent."""
 

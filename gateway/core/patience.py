@@ -3,7 +3,12 @@
 Instants are seconds of one monotonic clock that the caller reads.
 """
 
-from gateway.core.errors import UpstreamError, UpstreamStalled, UpstreamTimeout
+from gateway.core.errors import (
+    DeadlineExceeded,
+    UpstreamError,
+    UpstreamStalled,
+    UpstreamTimeout,
+)
 from gateway.core.snapshot import Timeouts
 
 _BYTES_PER_TOKEN = 4
@@ -54,9 +59,9 @@ class Patience:
         """Return when waiting for more content, from ``at`` on, has lasted too long."""
         return min(at + self._between_s, self._total_at)
 
-    def pinged(self) -> None:
-        """Note that a sign of life was sent."""
-        self.ping_at += self._ping_s
+    def pinged(self, at: float) -> None:
+        """Note that a sign of life was sent ``at``."""
+        self.ping_at = at + self._ping_s
 
     def fault(self, at: float, *, started: bool) -> UpstreamError | None:
         """Return what to report when waiting ended ``at`` with nothing.
@@ -64,7 +69,7 @@ class Patience:
         None if it may go on.
         """
         if at >= self._total_at:
-            kind = UpstreamStalled if started else UpstreamTimeout
+            kind = UpstreamStalled if started else DeadlineExceeded
             return kind(f"the answer took longer than the {self._total_s:g} s allowed")
         if started:
             return UpstreamStalled(f"the replica sent nothing for {self._between_s:g} s")

@@ -25,7 +25,7 @@ _TOO_LONG = (
     re.compile(r"max_seq_len|max_input_len|context length|too long", re.IGNORECASE),
 )
 _FIELD = re.compile(
-    r"""['"]loc['"]: \(['"]body['"], ['"](\w+)['"]|Extra inputs.*?['"](\w+)['"]"""
+    r"""['"]loc['"]: [(\[]['"]body['"], ['"](\w+)['"]|Extra inputs.*?['"](\w+)['"]"""
 )
 _NOT_SUPPORTED = re.compile(
     r"not supported|only .* are supported|is not enabled", re.IGNORECASE
@@ -36,13 +36,15 @@ _CLIENTS = re.compile(
     re.IGNORECASE,
 )
 _MAY_BE_THE_CLIENTS = frozenset({400, 404, 413, 422})
+_LONGEST_MESSAGE = 2048
+"""Replicas repeat what the client sent, at any length; what is wrong is said before that."""
 
 
 def message_of(body: bytes) -> str:
     """Return the message of any of the error shapes; empty where there is none."""
     try:
         reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     if not isinstance(reply, dict):
         return ""
@@ -56,7 +58,7 @@ def refusal(status: int, body: bytes) -> GatewayError:
     """Return the error that a reply of ``status`` (not 200) stands for."""
     if status not in _MAY_BE_THE_CLIENTS:
         return UpstreamError(f"the replica answered with HTTP status {status}")
-    return _spoken_of(message_of(body))
+    return _spoken_of(message_of(body)[:_LONGEST_MESSAGE])
 
 
 def _spoken_of(message: str) -> GatewayError:

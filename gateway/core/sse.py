@@ -24,11 +24,6 @@ class SseReader:
         self._tail = b""
         self._max_event = max_event
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether half an event is waiting for its end."""
-        return bool(self._tail)
-
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the payloads completed by ``chunk``, oldest first; comments give none.
 
@@ -58,5 +53,7 @@ def _with_line_feeds(chunk: bytes) -> bytes:
 def _payload(event: bytes) -> bytes:
     if event.startswith(_DATA) and b"\n" not in event:
         return event[5:].strip(b" ")
+    # Several data lines make one payload. The standard joins them by LF; a space is the same to
+    # JSON and keeps the payload fit to be sent on as one line.
     lines = [line for line in event.split(b"\n") if line.startswith(_DATA)]
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines).strip(b" ")
+    return b" ".join(line[5:].removeprefix(b" ") for line in lines).strip(b" ")

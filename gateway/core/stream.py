@@ -19,6 +19,7 @@ class AnswerStream:
     """Reads a replica's event stream; one for each attempt."""
 
     __slots__ = (
+        "_begun",
         "_finished",
         "_held",
         "_identity",
@@ -26,6 +27,7 @@ class AnswerStream:
         "_request",
         "_usage_payloads",
         "done",
+        "failure",
         "meter",
         "usage",
     )
@@ -37,9 +39,13 @@ class AnswerStream:
         """Sum over the prompts; None until the replica reported."""
         self.done = False
         """The answer is complete and ``[DONE]`` was handed out."""
+        self.failure: UpstreamError | None = None
+        """What broke the answer off after the events that `feed` returned last."""
         self._request = request
         self._identity = identity
         self._reader = SseReader()
+        self._begun = False
+        """Events were handed out."""
         self._held: list[bytes] = []
         self._finished: dict[int, str] = {}
         self._usage_payloads: list[bytes] = []
@@ -57,6 +63,8 @@ class AnswerStream:
     def feed(self, chunk: bytes, at: float) -> bytes:
         """Take bytes that arrived ``at``; return the events that may go to the client now.
 
+        A failure after events that the client must still get is left in `failure`.
+
         Raises:
             UpstreamError: the replica reported a failure inside the stream.
             UpstreamProtocolError: it sent something that is no part of an answer.
@@ -65,15 +73,16 @@ class AnswerStream:
         for payload in self._reader.feed(chunk):
             if self.done:  # trtllm-serve's main branch says [DONE] twice after an error
                 break
-            event = self._finish() if payload == DONE else self._take(payload, at)
+            try:
+                event = self._finish() if payload == DONE else self._take(payload, at)
+            except UpstreamError as failure:
+                if not self._begun:  # what came with it was seen by nobody: try elsewhere
+                    raise
+                self.failure = failure
+                break
             if event:
                 out.append(event)
-        if not self.started and not self.done:
-            self._held += out
-            return b""
-        if self._held:
-            out, self._held = self._held + out, []
-        return b"".join(out)
+        return b"".join(out) if self._begun else self._begin(out)
 
     def closed(self) -> None:
         """Say that the replica ended its answer.
@@ -86,6 +95,14 @@ class AnswerStream:
             raise UpstreamDisconnected(
                 f"the replica's answer ended early, after {tokens} content events"
             )
+
+    def _begin(self, out: list[bytes]) -> bytes:
+        self._held += out
+        if not self.started and not self.done:
+            return b""
+        self._begun = True
+        held, self._held = self._held, []
+        return b"".join(held)
 
     def _take(self, payload: bytes, at: float) -> bytes:
         chunk = read(payload)
@@ -102,7 +119,7 @@ class AnswerStream:
             raise UpstreamProtocolError("the replica answered a choice that was not asked for")
         if has_content(choice):
             self.meter.content(choice.index, at)
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             self._finished[choice.index] = choice.finish_reason
 
     def _count(self, payload: bytes, chunk: Chunk) -> bytes:

@@ -41,12 +41,14 @@ def read_whole(
         or one with choices missing or unfinished.
     """
     try:
+        if not body.isascii():
+            body.decode()  # also the parts that are not decoded below go to the client
         answer = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamProtocolError(
             "the replica's reply is no answer to this request"
         ) from None
-    complete = len(answer.choices) == request.choices and all(answer.finish_reasons)
-    if not complete:
+    indexes = sorted(choice.index for choice in answer.choices)
+    if indexes != list(range(request.choices)) or not all(answer.finish_reasons):
         raise UpstreamProtocolError("the replica's answer has choices missing or unfinished")
     return answer, identity.of(body)

@@ -46,6 +46,7 @@ class Answer:
         "_timer",
         "_waiter",
         "_waiting_bytes",
+        "begun",
         "connect_s",
         "status",
     )
@@ -56,6 +57,8 @@ class Answer:
         ``connect_s`` is how long connecting took, None if it was pooled.
         """
         self.status = 0
+        self.begun = False
+        """Anything came at all."""
         self.connect_s = connect_s
         self._carrier: Carrier | None = carrier
         self._loop = asyncio.get_running_loop()
@@ -76,6 +79,7 @@ class Answer:
 
     def on_message_begin(self) -> None:
         """Refuse a second answer: nobody asked for one."""
+        self.begun = True
         if self._complete:
             raise UpstreamProtocolError("the replica sent more than its answer")
 
@@ -104,14 +108,16 @@ class Answer:
         if self._complete:
             self.fail(UpstreamProtocolError("the replica sent more than its answer"))
             return
-        self._parser.feed_data(data)
-        pieces = self._pieces
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            self._arrived.append((at, body))
-            self._hold_back(len(body))
-        self._wake()
+        try:
+            self._parser.feed_data(data)
+        finally:  # what came before a fault can still be read
+            pieces = self._pieces
+            if pieces:
+                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces.clear()
+                self._arrived.append((at, body))
+                self._hold_back(len(body))
+            self._wake()
 
     def fail(self, failure: UpstreamError) -> None:
         """End the answer, unless it is whole already: what arrived before can still be read."""
@@ -148,22 +154,6 @@ class Answer:
             if self._failure is not None:
                 raise self._failure
             await self._wait(until)
-
-    async def whole(self, until: float, *, limit: int) -> bytes:
-        """Return the rest of the body.
-
-        Raises:
-            UpstreamProtocolError: it is longer than ``limit`` bytes.
-            UpstreamError, TimeoutError: as `read`.
-        """
-        parts: list[bytes] = []
-        size = 0
-        while (arrival := await self.read(until)) is not None:
-            parts.append(arrival[1])
-            size += len(arrival[1])
-            if size > limit:
-                raise UpstreamProtocolError(f"the replica's reply is longer than {limit} bytes")
-        return b"".join(parts)
 
     def close(self) -> None:
         """Give the connection back if the answer was read whole, else end it.

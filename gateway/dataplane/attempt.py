@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.dialect import body_for
-from gateway.core.errors import UpstreamTimeout
 from gateway.core.outcome import AttemptFacts, RequestFacts
 from gateway.core.patience import Patience
 from gateway.core.refusal import refusal
@@ -18,7 +17,7 @@ from gateway.core.usage import Usage
 from gateway.core.whole import read_whole
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.exchange import Exchange
-from gateway.dataplane.relay import relay
+from gateway.dataplane.relay import collect, relay, waited
 from gateway.dataplane.upstream import Upstream
 from gateway.telemetry.tracer import AttemptTrace
 
@@ -44,19 +43,17 @@ class Attempt:
             GatewayError: it failed; `client.content_sent` says whether the client saw any of
             it.
         """
-        exchange = self.exchange
+        exchange, client = self.exchange, self.exchange.client
         patience = self._patience()
         sent_at = self.clock()
         if exchange.facts.sent_at is None:
             exchange.facts.sent_at = sent_at
-        exchange.client.headers = exchange.answer_headers(
-            self.replica, self.facts.number, sent_at
-        )
+        client.headers = exchange.answer_headers(self.replica, self.facts.number, sent_at)
         answer = await self._ask(upstream, patience)
         self.facts.connect_s = answer.connect_s
         try:
             if answer.status != _OK:
-                reply = await _whole(answer, patience, _MOST_ERROR_BYTES)
+                reply = await collect(answer, client, patience, limit=_MOST_ERROR_BYTES)
                 raise refusal(answer.status, reply)
             if exchange.request.stream:
                 await self._stream(answer, patience)
@@ -79,24 +76,29 @@ class Attempt:
 
     async def _ask(self, upstream: Upstream, patience: Patience) -> Answer:
         request, replica = self.exchange.request, self.replica
+
+        async def wait(answer: Answer) -> None:
+            while not answer.status:
+                try:
+                    await answer.head(patience.until_first())
+                except TimeoutError:
+                    await waited(self.exchange.client, patience, started=False)
+
         headers = b"x-request-id: %b\r\n" % self.exchange.facts.request_id.encode()
         if self.trace is not None:
             headers += b"traceparent: %b\r\n" % self.trace.traceparent
             if self.trace.tracestate:
                 headers += b"tracestate: %b\r\n" % self.trace.tracestate
-        try:
-            return await upstream.ask(
-                request.operation.path,
-                body_for(request, source=replica.source, dialect=replica.dialect),
-                headers=headers,
-                connect_s=self.exchange.model.timeouts.connect_s,
-                head_until=patience.first_token_at,
-            )
-        except TimeoutError:
-            raise _timeout(patience) from None
+        return await upstream.ask(
+            request.operation.path,
+            body_for(request, source=replica.source, dialect=replica.dialect),
+            headers=headers,
+            connect_s=self.exchange.model.timeouts.connect_s,
+            wait=wait,
+        )
 
     async def _stream(self, answer: Answer, patience: Patience) -> None:
-        facts = self.exchange.facts
+        facts, client = self.exchange.facts, self.exchange.client
         stream = AnswerStream(self.exchange.request, self.exchange.identity)
 
         def first(arrived_at: float) -> None:
@@ -104,30 +106,18 @@ class Attempt:
             facts.first_relay_s = self.clock() - arrived_at
 
         try:
-            await relay(answer, stream, self.exchange.client, patience, first)
-            await self.exchange.client.finish()
+            await relay(answer, stream, client, patience, first)
         finally:
-            _note_stream(facts, stream)
+            if client.content_sent:  # else another replica's stream may yet be this request's
+                _note_stream(facts, stream)
 
     async def _reply(self, answer: Answer, patience: Patience) -> None:
-        body = await _whole(answer, patience, _MOST_REPLY_BYTES)
+        body = await collect(answer, self.exchange.client, patience, limit=_MOST_REPLY_BYTES)
         whole, shown = read_whole(body, self.exchange.request, self.exchange.identity)
         self.exchange.facts.finish_reasons = whole.finish_reasons
         _note_usage(self.exchange.facts, whole.usage)
         self.exchange.client.content_sent = True
         await self.exchange.client.reply(_OK, shown)
-
-
-async def _whole(answer: Answer, patience: Patience, limit: int) -> bytes:
-    try:
-        return await answer.whole(patience.first_token_at, limit=limit)
-    except TimeoutError:
-        raise _timeout(patience) from None
-
-
-def _timeout(patience: Patience) -> Exception:
-    fault = patience.fault(asyncio.get_running_loop().time(), started=False)
-    return fault or UpstreamTimeout("the replica did not answer in time")
 
 
 def _note_stream(facts: RequestFacts, stream: AnswerStream) -> None:

@@ -6,6 +6,7 @@ as the request runs.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -25,26 +26,28 @@ PING = b": ping\n\n"
 
 
 class ClientLeft(Exception):  # noqa: N818 - names the condition
-    """The client closed its connection before the answer was complete."""
+    """The client closed its connection, or read no more, before the answer was complete."""
 
 
 class Client:
     """One client connection for the length of one request."""
 
     __slots__ = (
-        "_receive",
         "_send",
         "asked",
         "committed",
         "content_sent",
+        "finished",
         "headers",
+        "receive",
+        "sends",
         "status",
         "task",
     )
 
     def __init__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Speak through the server's ``receive`` and ``send``."""
-        self._receive = receive
+        self.receive = receive
         self._send = send
         self.task = asyncio.current_task()
         """Serves this request, and is cancelled when the client leaves."""
@@ -57,6 +60,10 @@ class Client:
         """The status line went out."""
         self.content_sent = False
         """Part of an answer went out: no other replica may be tried."""
+        self.finished = False
+        """The answer was ended: from now on the connection may close."""
+        self.sends = 0
+        """Grows as a send begins and as it ends: odd while the client is waited for."""
 
     async def body(self, *, declared: int | None, limit: int) -> bytes:
         """Read the request's body.
@@ -67,7 +74,7 @@ class Client:
         """
         if declared is not None and declared > limit:
             raise _too_large(limit)
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body"):
             return _within(limit, message["body"])
         parts: list[bytes] = []
@@ -81,19 +88,24 @@ class Client:
                 raise _too_large(limit)
             if not message.get("more_body"):
                 return b"".join(parts)
-            message = await self._receive()
+            message = await self.receive()
 
-    def leaving(self) -> "Leaving":
-        """Return a context that ends with `ClientLeft` as soon as the client leaves."""
+    def leaving(self, *, write_s: float) -> "Leaving":
+        """Return a context that ends with `ClientLeft` as soon as the client leaves.
+
+        So it ends when the client reads nothing for ``write_s`` to twice that.
+        """
         assert self.task is not None  # noqa: S101 - a coroutine always runs in one
-        return Leaving(self._receive, self.task)
+        return Leaving(self, self.task, write_s)
 
     async def stream(self, events: bytes) -> None:
         """Send whole events, after the status line if it has not gone out."""
         if not self.committed:
             await self._start(200, [*_STREAM, *self.headers])
         self.content_sent = True
+        self.sends += 1
         await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        self.sends += 1
 
     async def ping(self) -> None:
         """Show a waiting client that its request is alive.
@@ -107,6 +119,7 @@ class Client:
     async def finish(self) -> None:
         """End the stream."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.finished = True
 
     async def reply(
         self, status: int, body: bytes, *, more: Mapping[bytes, bytes] | None = None
@@ -120,6 +133,7 @@ class Client:
         ]
         await self._start(status, head)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        self.finished = True
 
     async def fail(self, error: GatewayError) -> None:
         """Tell of ``error``: as a status, or as the last event of a stream that has begun."""
@@ -132,7 +146,7 @@ class Client:
         if not error.client_may_retry:
             more[b"x-should-retry"] = b"false"
         if error.retry_after_s is not None:
-            more[b"retry-after"] = b"%d" % max(1, round(error.retry_after_s))
+            more[b"retry-after"] = b"%d" % math.ceil(error.retry_after_s)
             more[b"retry-after-ms"] = b"%d" % round(error.retry_after_s * 1000)
         await self.reply(error.status, error_body(error), more=more)
 
@@ -145,17 +159,20 @@ class Client:
 class Leaving:
     """Cancels the request's task when the client leaves, and turns that into `ClientLeft`."""
 
-    __slots__ = ("_left", "_receive", "_task", "_watcher")
+    __slots__ = ("_client", "_left", "_loop", "_task", "_timer", "_watcher", "_write_s")
 
-    def __init__(self, receive: Receive, task: "asyncio.Task[Any]") -> None:
-        """Ask ``receive``, which must have given the whole body, on behalf of ``task``."""
-        self._receive = receive
+    def __init__(self, client: Client, task: "asyncio.Task[Any]", write_s: float) -> None:
+        """Watch ``client``, whose body must have been read, on behalf of ``task``."""
+        self._client = client
         self._task = task
+        self._write_s = write_s
         self._left = False
+        self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> None:
         # Owned by this frame: it never outlives it.
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self._watcher = self._loop.create_task(self._watch())
+        self._timer = self._loop.call_later(self._write_s, self._look, self._client.sends)
 
     async def __aexit__(
         self,
@@ -163,12 +180,12 @@ class Leaving:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._timer.cancel()
+        self._watcher.cancel()
         if not self._left:
-            self._watcher.cancel()
             return
-        if (
-            kind is None
-        ):  # it left as the work was done: take the cancellation that is on its way
+        if kind is None:
+            # It left as the work was done: take the cancellation that is on its way.
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
@@ -178,10 +195,21 @@ class Leaving:
             raise ClientLeft from None
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self._client.receive())["type"] != "http.disconnect":
             pass
-        self._left = True
-        self._task.cancel()
+        self._leave()
+
+    def _look(self, seen: int) -> None:
+        sends = self._client.sends
+        if sends == seen and sends % 2:  # the send that was waiting then waits still
+            self._leave()
+        else:
+            self._timer = self._loop.call_later(self._write_s, self._look, sends)
+
+    def _leave(self) -> None:
+        if not self._left and not self._client.finished:
+            self._left = True
+            self._task.cancel()
 
 
 def _within(limit: int, body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from backends.replica import ReplicaId
 from gateway.core.dialect import needs, unsupported
-from gateway.core.errors import GatewayError, ModelLoading, NoReplica
+from gateway.core.errors import GatewayError, ModelLoading, NoReplica, Source
 from gateway.core.filters import able, untried
 from gateway.core.outcome import AttemptFacts, AttemptOutcome
 from gateway.core.picking import Candidate, WeightedPick
@@ -64,20 +64,21 @@ class Pipeline:
             GatewayError: it could not be answered, or its answer broke off; the caller tells
             the client.
         """
-        candidates = self._candidates(exchange)
         tried: set[ReplicaId] = set()
+        candidates = self._candidates(exchange)
         while True:
-            replica = self._picker.pick(untried(candidates, tried)).chosen.replica
+            replica = self._picker.pick(candidates).chosen.replica
             tried.add(replica.id)
             try:
                 await self._attempt(exchange, replica)
             except GatewayError as failure:
-                if not failure.retryable:
+                if failure.source is Source.REPLICA:
+                    self._on_failure(replica)
+                if exchange.client.content_sent or not failure.retryable:
                     raise
-                self._on_failure(replica)
-                if exchange.client.content_sent:
-                    raise
-                if len(tried) >= exchange.model.attempts or not untried(candidates, tried):
+                # The load is looked up anew: the first attempt may have lasted long.
+                candidates = untried(self._candidates(exchange), tried)
+                if len(tried) >= exchange.model.attempts or not candidates:
                     exchange.facts.retries_exhausted = True
                     raise
                 exchange.facts.retries.append(failure.attempt_outcome)

@@ -8,7 +8,7 @@ answer (`core.stream`).
 import asyncio
 from collections.abc import Callable
 
-from gateway.core.errors import UpstreamError
+from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.patience import Patience
 from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
@@ -28,7 +28,7 @@ async def relay(
     patience: Patience,
     on_first: Callable[[float], None],
 ) -> None:
-    """Stream until the answer is complete.
+    """Stream until the answer is complete and the client has it.
 
     Args:
         answer: an answer of status 200; stays the caller's to close.
@@ -47,7 +47,7 @@ async def relay(
         try:
             arrival = await answer.read(until)
         except TimeoutError:
-            await _waited(client, patience, loop.time(), started=stream.started)
+            await waited(client, patience, started=stream.started)
             continue
         if arrival is None:
             stream.closed()
@@ -58,25 +58,57 @@ async def relay(
             await client.stream(events)
             if first and stream.meter.first_at is not None:
                 on_first(stream.meter.first_at)
+        if stream.failure is not None:
+            raise stream.failure
+    await client.finish()
     await _settle(answer, loop.time() + _LINGER_S)
 
 
-async def _waited(client: Client, patience: Patience, at: float, *, started: bool) -> None:
+async def collect(answer: Answer, client: Client, patience: Patience, *, limit: int) -> bytes:
+    """Return an answer's body once it is whole.
+
+    Raises:
+        UpstreamProtocolError: it is longer than ``limit`` bytes.
+        UpstreamError: the answer broke off, or took too long.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while size <= limit:
+        try:
+            arrival = await answer.read(patience.until_first())
+        except TimeoutError:
+            await waited(client, patience, started=False)
+            continue
+        if arrival is None:
+            return b"".join(parts)
+        parts.append(arrival[1])
+        size += len(arrival[1])
+    raise UpstreamProtocolError(f"the replica's reply is longer than {limit} bytes")
+
+
+async def waited(client: Client, patience: Patience, *, started: bool) -> None:
+    """Act on a wait that brought nothing: give up, show a sign of life, or let it go on.
+
+    Raises:
+        UpstreamError: it lasted too long.
+    """
+    at = asyncio.get_running_loop().time()
     fault = patience.fault(at, started=started)
     if fault is not None:
         raise fault
     if not started and at >= patience.ping_at:
-        patience.pinged()
+        patience.pinged(at)
         await client.ping()
 
 
 async def _settle(answer: Answer, until: float) -> None:
     """Read on to the end of the body.
 
-    Whatever happens here, the client has its whole answer.
+    Whatever happens here, the client has its whole answer: even a cancellation, as this worker
+    ends, only means that the connection will not be used again.
     """
     try:
         while await answer.read(until) is not None:
             pass
-    except (UpstreamError, TimeoutError):
+    except (UpstreamError, TimeoutError, asyncio.CancelledError):
         return

@@ -3,11 +3,11 @@
 Rules: a connection goes back to the pool only after a whole answer; whatever else happened, it
 is aborted, which is also how trtllm-serve learns that nobody wants the answer any more. Pooled
 connections are dropped well before the server's own keep-alive of 5 s, and one that the server
-closed all the same is replaced once, unseen.
+closed all the same is replaced once, unseen; one that is lost later took the request with it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import cast
 
 import httptools
@@ -16,7 +16,6 @@ from typing_extensions import override
 from gateway.core.errors import (
     UpstreamConnectFailed,
     UpstreamDisconnected,
-    UpstreamError,
     UpstreamProtocolError,
 )
 from gateway.dataplane.answer import Answer
@@ -24,6 +23,13 @@ from gateway.dataplane.answer import Answer
 IDLE_S = 4.0
 """Keep a connection this long unused; trtllm-serve closes it after 5 s."""
 _MOST_IDLE = 1024
+_STALE_S = 1.0
+"""A connection that the server had closed before is found out this soon after a write."""
+_NOT_HTTP = (
+    httptools.HttpParserError,
+    httptools.HttpParserCallbackError,
+    httptools.HttpParserUpgrade,
+)
 
 
 class Connection(asyncio.Protocol):
@@ -46,11 +52,11 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are of the kind, but not of the class.
         self.transport = cast("asyncio.Transport", transport)
 
-    def ask(self, head: bytes, body: bytes, answer: Answer) -> None:
-        """Send a request; what comes back goes to ``answer``."""
+    def ask(self, request: tuple[bytes, bytes], answer: Answer) -> None:
+        """Send a request, head and body; what comes back goes to ``answer``."""
         assert self.transport is not None  # noqa: S101 - set before it is handed out
         self._answer = answer
-        self.transport.writelines((head, body))
+        self.transport.writelines(request)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -61,7 +67,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             answer.feed(data, self._clock())
-        except (httptools.HttpParserError, httptools.HttpParserCallbackError):
+        except _NOT_HTTP:
             answer.fail(UpstreamProtocolError("the replica's reply is not valid HTTP"))
             self.abort()
 
@@ -97,13 +103,20 @@ class Upstream:
         self._port = port
         self._clock = clock
         self._idle: list[Connection] = []
+        self._closed = False
         name = f"[{host}]" if ":" in host else host
         self._rest = (
             f" HTTP/1.1\r\nHost: {name}:{port}\r\nContent-Type: application/json\r\n"
         ).encode()
 
     async def ask(
-        self, path: str, body: bytes, *, headers: bytes, connect_s: float, head_until: float
+        self,
+        path: str,
+        body: bytes,
+        *,
+        headers: bytes,
+        connect_s: float,
+        wait: Callable[[Answer], Awaitable[None]],
     ) -> Answer:
         """Send a POST and return its answer once the status line is there.
 
@@ -112,13 +125,13 @@ class Upstream:
             body: JSON.
             headers: more header lines, each ended by CR LF.
             connect_s: longest time to connect.
-            head_until: loop time by which the status line must have come.
+            wait: waits for the status line as long as it may take.
 
         Raises:
             UpstreamConnectFailed: no connection could be made; the replica saw nothing.
             UpstreamDisconnected: the replica closed it without a status line.
             UpstreamProtocolError: what came is no HTTP.
-            TimeoutError: ``head_until`` passed.
+            UpstreamError: ``wait`` gave up.
         """
         head = b"POST %b%b%bContent-Length: %d\r\n\r\n" % (
             path.encode(),
@@ -126,16 +139,23 @@ class Upstream:
             headers,
             len(body),
         )
+        before = self._clock()
         pooled = self._take()
         if pooled is not None:
+            answer = Answer(pooled, connect_s=None)
             try:
-                return await _exchange(pooled, head, body, head_until, None)
+                await _exchange(pooled, answer, (head, body), wait)
             except UpstreamDisconnected:
                 # The server's keep-alive ran out as we wrote: it never read the request.
-                pass
-        before = self._clock()
+                if answer.begun or self._clock() - before > _STALE_S:
+                    raise
+            else:
+                return answer
+            before = self._clock()
         fresh = await self._connect(connect_s)
-        return await _exchange(fresh, head, body, head_until, self._clock() - before)
+        answer = Answer(fresh, connect_s=self._clock() - before)
+        await _exchange(fresh, answer, (head, body), wait)
+        return answer
 
     async def _connect(self, connect_s: float) -> Connection:
         loop = asyncio.get_running_loop()
@@ -167,7 +187,7 @@ class Upstream:
 
     def keep(self, connection: Connection) -> None:
         """Take back a connection whose answer was read to its end."""
-        if len(self._idle) >= _MOST_IDLE:
+        if self._closed or len(self._idle) >= _MOST_IDLE:
             connection.abort()
             return
         connection.idle_at = asyncio.get_running_loop().time()
@@ -180,22 +200,24 @@ class Upstream:
 
     def close(self) -> None:
         """End the idle connections; those in use end with their answers."""
+        self._closed = True
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
 
 
 async def _exchange(
-    connection: Connection, head: bytes, body: bytes, until: float, connect_s: float | None
-) -> Answer:
-    answer = Answer(connection, connect_s=connect_s)
-    connection.ask(head, body, answer)
+    connection: Connection,
+    answer: Answer,
+    request: tuple[bytes, bytes],
+    wait: Callable[[Answer], Awaitable[None]],
+) -> None:
+    connection.ask(request, answer)
     try:
-        await answer.head(until)
-    except (UpstreamError, TimeoutError, asyncio.CancelledError):
+        await wait(answer)
+    except BaseException:
         answer.close()
         raise
-    return answer
 
 
 class Upstreams:
