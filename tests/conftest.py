@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.system.running"]
+pytest_plugins = ["tests.figures", "tests.system.running"]
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ async def test_a_replica_killed_under_50_streams_costs_only_the_streams_it_had_b
 
 
 async def test_64_clients_that_leave_in_mid_stream_are_seen_to_leave_by_the_replica(
-    gateway, record_property
+    gateway, note_figures
 ):
     seen = await asyncio.gather(
         *(stream(gateway.url, CHAT, asked(i, 400), leave_after=5) for i in range(64))
@@ -125,7 +125,7 @@ async def test_64_clients_that_leave_in_mid_stream_are_seen_to_leave_by_the_repl
     entries = eventually(closed, "64 requests were closed at the replicas", deadline_s=10)
     # One monotonic clock for all processes of a machine.
     last_ms = (max(e["closed_at"] for e in entries) - left_at) * 1000
-    record_property("last_close_ms_after_last_leave", round(last_ms))
+    note_figures("client_leaves", clients=64, last_close_seen_after_ms=round(last_ms, 1))
     assert all(e["tokens_sent"] < 400 for e in entries)
     eventually(lambda: in_flight(gateway) == 0, "no request in flight", deadline_s=10)
 

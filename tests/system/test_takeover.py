@@ -26,7 +26,7 @@ def _status(url):
 
 
 async def test_a_killed_worker_comes_back_and_the_other_one_serves_on(
-    start_gateway, tmp_path, record_property
+    start_gateway, tmp_path, note_figures
 ):
     gateway = start_gateway(config=config_of(tmp_path), ready={MODEL: 2})
     before = worker_pids(gateway)
@@ -40,7 +40,7 @@ async def test_a_killed_worker_comes_back_and_the_other_one_serves_on(
         return len(pids) == 2 and before[0] not in pids and len(up) == 2
 
     eventually(back, "two workers run again", every_s=0.01)
-    record_property("worker_back_after_s", round(time.monotonic() - killed_at, 2))
+    note_figures("killed_worker", back_after_s=round(time.monotonic() - killed_at, 2))
     seen = await asyncio.gather(*(stream(gateway.url, CHAT, asked(i, 4)) for i in range(40)))
     assert all(s.complete for s in seen)
     board = gateway.admin("/admin/replicas")["items"]
