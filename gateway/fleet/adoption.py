@@ -59,6 +59,7 @@ def _gone(record: ReplicaRecord, end: Exit | None, at: float, rules: Rules) -> M
         return Move(S.BACKOFF, f"died while away{why}", {"not_before": at})
     if record.state is S.LOST:
         return Move(S.STOPPING, "it has ended while the gateway was away")
-    if record.state is S.FAILED and record.desired is Desired.RUN and not record.spec.argv:
-        return Move(S.PENDING, "plans again: this machine may have changed")
+    if record.state is S.FAILED and record.desired is Desired.RUN:
+        why = "tries again: this machine or the configuration may have changed"
+        return Move(S.PENDING, why, {"attempt": 0})
     return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from backends.launcher import Exit, Remedy
+from backends.replica import ReplicaSpec
 from backends.replica import ReplicaState as S
 from gateway.fleet.settings import ReconcileSettings
 from gateway.state.store import Desired, RecordChanges, ReplicaRecord
@@ -90,6 +91,17 @@ def failure(record: ReplicaRecord, end: Exit, at: float, rules: Rules) -> Move:
     pause = backoff_s(attempt, rules)
     reason = f"{end.cause}: {end.message}; next start in {pause:.0f} s"
     return Move(S.BACKOFF, reason, {"attempt": attempt, "not_before": at + pause})
+
+
+def unplanned(spec: ReplicaSpec) -> ReplicaSpec:
+    """Return the specification of a replica that is to be planned when it is launched.
+
+    A plan is as old as the process that it was made for: GPUs, recipes and configuration may be
+    others at the next start.
+    """
+    if spec.launcher == STATIC:
+        return spec
+    return ReplicaSpec(spec.model, spec.source, spec.launcher)
 
 
 def backoff_s(attempt: int, rules: Rules) -> float:
@@ -182,7 +194,7 @@ def _stopping(_: ReplicaRecord, __: Facts, ___: Rules) -> Action | None:
 
 def _stopped(record: ReplicaRecord, _: Facts, __: Rules) -> Action | None:
     if record.desired is Desired.RUN:
-        return Move(S.PENDING, "wanted again")
+        return Move(S.PENDING, "wanted again", {"spec": unplanned(record.spec)})
     return Drop() if record.desired is Desired.FORGET else None
 
 

@@ -182,7 +182,7 @@ class Fleet:
 
         Raises:
             UnknownReplica: no record has that id.
-            NotPossibleNow: somebody else runs it, or its GPUs were given to another.
+            NotPossibleNow: somebody else runs it.
             ReplicaLimit: it was stopped, and its model has all the replicas it may have.
         """
         return await self._wishes.restart(replica_id, grace_s)

@@ -13,7 +13,7 @@ from backends.replica import Replica, ReplicaId
 from backends.replica import ReplicaState as S
 from gateway.fleet.decisions import STATIC, Rules, backoff_s, failure
 from gateway.fleet.errors import FleetError
-from gateway.fleet.planning import CreateRequest, Planning
+from gateway.fleet.planning import Planning, asked_again
 from gateway.fleet.state import FleetState
 from gateway.state.store import ReplicaRecord
 
@@ -122,11 +122,11 @@ class Launching:
             log.error("replica %s: %s", record.id, problem)
 
     async def _planned(self, replica_id: ReplicaId) -> bool:
-        spec = self._registry.find(replica_id).spec
-        if spec.argv:
+        record = self._registry.find(replica_id)
+        if record.spec.argv:
             return True
         try:
-            request = CreateRequest(model=spec.model, launcher=spec.launcher)
+            request = asked_again(record)
             async with self._planning.reserve(request) as planned:
                 self._registry.update(replica_id, spec=planned)
         except FleetError as refused:

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from backends.plan import Refusal
 from backends.replica import ReplicaSpec
 from backends.replica import ReplicaState as S
@@ -69,6 +71,18 @@ class Planning:
             if isinstance(planned, Refusal):
                 raise PlanRefused(planned)
             yield planned
+
+
+def remembered(request: CreateRequest) -> dict[str, Any]:
+    """Return what a record keeps of a request, for `asked_again`."""
+    kept = {"precision": request.precision, "gpus": request.gpus, "launcher": request.launcher}
+    asked = {name: value for name, value in kept.items() if value is not None}
+    return asked | ({"overrides": dict(request.overrides)} if request.overrides else {})
+
+
+def asked_again(record: ReplicaRecord) -> CreateRequest:
+    """Return the request that a replica was made for, to plan it anew."""
+    return msgspec.convert({"model": record.spec.model, **record.request}, CreateRequest)
 
 
 def taken_gpus(records: list[ReplicaRecord]) -> frozenset[str]:

@@ -25,6 +25,7 @@ from gateway.fleet.decisions import (
     Rules,
     Stop,
     decide,
+    unplanned,
 )
 from gateway.fleet.errors import ReplicaLimit
 from gateway.fleet.launching import Launching
@@ -65,8 +66,10 @@ class Reconciler:
                 self._to_end.add(record.id)
         self._to_end |= found.keys()
         # a crash may have come between a failure and the end of what was left of the replica
-        at_rest = (r.id for r in self._registry.records() if may_have_remains(r))
-        self._to_clear = set(at_rest) - self._to_end
+        at_rest = [r for r in self._registry.records() if may_have_remains(r)]
+        self._to_clear = {r.id for r in at_rest} - self._to_end
+        for record in at_rest:
+            self._registry.update(record.id, spec=unplanned(record.spec))
         await self._state.save()
 
     def wake(self) -> None:
@@ -136,7 +139,7 @@ class Reconciler:
         settings = self._models.settings_of(name)
         replica_id = replica_id_of(name, str(self._rules.rng.getrandbits(64)))
         # planned when it is launched: a refusal then shows as this replica's failure
-        spec = ReplicaSpec(name, settings.source, settings.launcher)
+        spec = unplanned(ReplicaSpec(name, settings.source, settings.launcher))
         try:
             self._registry.add(replica_id, spec, f"{name} wants one more replica")
         except ReplicaLimit as full:

@@ -7,7 +7,7 @@ replica's history and told to the listeners, in the order in which it happened.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 from backends.replica import ReplicaId, ReplicaSpec, ReplicaState, check_transition
 from gateway.fleet.errors import ReplicaLimit, UnknownReplica
@@ -59,7 +59,13 @@ class Registry:
         return record
 
     def add(
-        self, replica_id: ReplicaId, spec: ReplicaSpec, reason: str, url: str | None = None
+        self,
+        replica_id: ReplicaId,
+        spec: ReplicaSpec,
+        reason: str,
+        *,
+        url: str | None = None,
+        request: dict[str, Any] | None = None,
     ) -> ReplicaRecord:
         """Want a new replica; it is PENDING and owns a column of the board.
 
@@ -78,6 +84,7 @@ class Registry:
             desired=Desired.RUN,
             state=ReplicaState.PENDING,
             created_at=at,
+            request=request or {},
             url=url,
             column=column,
             reason=reason,

@@ -74,7 +74,7 @@ class Statics:
         if known is None:
             name, source = (settings.name, settings.source) if settings else ("", "")
             spec = ReplicaSpec(name, source, STATIC, url=url, plan=origin)
-            return self._registry.add(replica_id, spec, "somebody else runs it", url)
+            return self._registry.add(replica_id, spec, "somebody else runs it", url=url)
         if settings is None:
             return known
         spec = replace(known.spec, model=settings.name, source=settings.source)

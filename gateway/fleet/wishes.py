@@ -12,9 +12,9 @@ from backends.replica import ReplicaId
 from backends.replica import ReplicaState as S
 from gateway.fleet.addresses import replica_id_of
 from gateway.fleet.counting import counted
-from gateway.fleet.decisions import STATIC, Rules
+from gateway.fleet.decisions import STATIC, Rules, unplanned
 from gateway.fleet.errors import IdempotencyConflict, NotPossibleNow, ReplicaLimit
-from gateway.fleet.planning import CreateRequest, Planning, taken_gpus
+from gateway.fleet.planning import CreateRequest, Planning, remembered
 from gateway.fleet.state import FleetState
 from gateway.state.store import Claim, Desired, Operation, ReplicaRecord
 
@@ -45,7 +45,8 @@ class Wishes:
             replica_id = replica_id_of(spec.model, operation_id)
             if self._registry.get(replica_id) is None:
                 wanted = self._one_more(spec.model)
-                self._registry.add(replica_id, spec, "asked for")
+                kept = remembered(request)
+                self._registry.add(replica_id, spec, "asked for", request=kept)
                 self._models.want(spec.model, wanted)
             self._state.operations.begin(
                 operation_id, "create", replica_id=replica_id, model=spec.model
@@ -75,7 +76,8 @@ class Wishes:
         if not counted(record):
             self._want_again(record)
         if record.state in _SETTLED:
-            self._registry.move(record.id, S.PENDING, "restart was asked for", attempt=0)
+            spec, why = unplanned(record.spec), "restart was asked for"
+            self._registry.move(record.id, S.PENDING, why, attempt=0, spec=spec)
         elif record.state not in _MOVING:
             deadline, why = self._deadline(grace_s), "restart was asked for"
             self._registry.move(record.id, S.DRAINING, why, drain_deadline=deadline)
@@ -122,15 +124,7 @@ class Wishes:
         return wanted
 
     def _want_again(self, record: ReplicaRecord) -> None:
-        name = record.spec.model
-        self._models.find(name)
-        others = [r for r in self._registry.records() if r.id != record.id]
-        lost = taken_gpus(others) & set(record.spec.gpus)
-        if lost:
-            raise NotPossibleNow(
-                f"replica {record.id} was stopped and its GPUs now belong to another:"
-                f" {', '.join(sorted(lost))}; create a new one"
-            )
+        name = self._models.find(record.spec.model).name
         self._models.want(name, self._one_more(name))
         self._registry.update(record.id, desired=Desired.RUN, drain_deadline=None)
 

@@ -52,6 +52,8 @@ class ReplicaRecord:
     desired: Desired
     state: ReplicaState
     created_at: float
+    request: dict[str, Any] = field(default_factory=dict)
+    """What was asked for beside the model, as JSON: a later start plans from it anew."""
     generation: int = 1
     url: str | None = None
     handle: dict[str, Any] = field(default_factory=dict)

@@ -15,8 +15,8 @@ RULES = Rules(ReconcileSettings(), Random(1))
 FOUND = Replica(ReplicaId("r"), "http://127.0.0.1:9", {"pid": 4})
 
 
-def record(state, launcher="sim", desired=Desired.RUN, argv=("run",)):
-    spec = ReplicaSpec("m", "m", launcher, argv=argv)
+def record(state, launcher="sim", desired=Desired.RUN):
+    spec = ReplicaSpec("m", "m", launcher, argv=("run",))
     return ReplicaRecord(ReplicaId("r"), spec, desired, state, 1.0, handle={"pid": 4})
 
 
@@ -64,9 +64,10 @@ def test_a_lost_one_that_is_gone_is_stopped():
     assert take_up(record(S.LOST), None, None, AT, RULES).state is S.STOPPING
 
 
-def test_one_that_could_not_be_planned_is_planned_again():
-    assert take_up(record(S.FAILED, argv=()), None, None, AT, RULES).state is S.PENDING
-    unwanted = record(S.FAILED, argv=(), desired=Desired.FORGET)
+def test_one_that_failed_is_tried_again_as_if_it_never_had():
+    move = take_up(record(S.FAILED), None, None, AT, RULES)
+    assert (move.state, move.changes) == (S.PENDING, {"attempt": 0})
+    unwanted = record(S.FAILED, desired=Desired.FORGET)
     assert take_up(unwanted, None, None, AT, RULES) is None
 
 

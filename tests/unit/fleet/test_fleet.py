@@ -114,21 +114,40 @@ async def test_plans_made_together_never_share_a_gpu(world):
         await fleet.create(ONE)
 
 
-async def test_gpus_of_a_stopped_replica_are_free_and_it_cannot_take_them_back(world):
+async def test_gpus_of_a_stopped_replica_are_free_and_a_restart_plans_anew(world):
     world.planner.gpus = ("GPU-1",)
     fleet = await world.boot()
     first = await up(world, fleet)
     await fleet.drain(first.id)
     await world.step(fleet, seconds=2, times=4)
     second = await up(world, fleet, CreateRequest("small"))
-    with pytest.raises(NotPossibleNow, match="its GPUs now belong to another: GPU-1"):
-        await fleet.restart(first.id)
-    await fleet.delete(second.id)
-    await world.step(fleet, seconds=2, times=4)
+    assert second.spec.gpus == ("GPU-1",)
+    refused = await fleet.restart(first.id)
+    await world.step(fleet, seconds=2, times=2)
+    assert fleet.operation(refused.id).error == "no GPU is free"
+    world.planner.gpus = ("GPU-1", "GPU-2")
     operation = await fleet.restart(first.id)
     await world.step(fleet, seconds=2, times=4)
     assert fleet.operation(operation.id).state is OperationState.DONE
+    assert fleet.replica(first.id).spec.gpus == ("GPU-2",)
     assert status(fleet).desired == 1
+
+
+async def test_what_is_started_again_is_planned_from_what_was_asked_and_the_present_settings(
+    world,
+):
+    fleet = await world.boot()
+    asked = CreateRequest("large", "process", "fp8", ("GPU-9",), {"max_batch_size": 4})
+    record = await up(world, fleet, asked)
+    await fleet.close(stop_replicas=True)
+    world.settings = replace(
+        world.settings, models=(replace(MODELS[0], source="org/newer", initial=1), MODELS[1])
+    )
+    fleet = await world.boot()
+    await world.step(fleet, seconds=1, times=3)
+    after = fleet.replica(record.id)
+    assert (after.state, after.spec.source) == (S.READY, "org/newer")
+    assert world.planner.asked[-1][0] == replace(asked, model="big")
 
 
 async def test_a_drain_keeps_the_record_and_a_delete_does_not(world):
