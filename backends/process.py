@@ -17,11 +17,12 @@ from pathlib import Path
 from backends import logfile, procfs
 from backends.causes import LOG_LINES, classify, stopped
 from backends.exit_watch import ExitWatch
+from backends.launch_lock import launch_lock
 from backends.launcher import CapacityError, Exit, LogLine, Remedy, StopNotProven
 from backends.ports import Ports
 from backends.process_tree import end_tree
 from backends.replica import Replica, ReplicaId, ReplicaSpec
-from backends.spawn import Home, spawn
+from backends.spawn import Home, launch_failure, spawn
 
 _SETTLE_S = 5.0
 """How long ranks may go on after their leader ended: idle ones take 1 to 4 s."""
@@ -72,20 +73,24 @@ class ProcessLauncher:
         self._exits: dict[str, tuple[int | None, bool]] = {}
         """Replica id -> exit code, and whether it was asked to end."""
         self._dead: frozenset[tuple[int, int]] = frozenset()
-        self._launching = asyncio.Lock()
+        self._lock = folder / f".{name}.lock"
         self._timer: asyncio.TimerHandle | None = None
 
     async def launch(self, spec: ReplicaSpec, replica_id: ReplicaId) -> Replica:
         """Start a process of its own session; see `Launcher.launch`."""
-        async with self._launching:
-            found = await self._find(replica_id)
-            if found is not None:
-                return found.replica
-            try:
+        try:
+            async with launch_lock(self._lock):
+                found = await self._find(replica_id)
+                if found is not None:
+                    return found.replica
                 await end_tree(partial(self._tagged, replica_id), settle_s=0)
-            except StopNotProven as left:
-                raise CapacityError(f"its former processes are {left}") from left
-            return self._start(spec, replica_id)
+                return self._start(spec, replica_id)
+        except StopNotProven as left:
+            raise CapacityError(f"its former processes are {left}") from left
+        except OSError as error:
+            raise launch_failure(
+                error, f"replicas cannot be started in {self._folder}"
+            ) from error
 
     async def stop(self, replica_id: ReplicaId, *, grace_s: float) -> None:
         """Ask the leader, then end all that carry the replica's tags; see `Launcher.stop`.
@@ -107,7 +112,8 @@ class ProcessLauncher:
 
     async def adopt(self) -> AsyncIterator[Replica]:
         """Yield what runs, and end ranks whose leader is gone; see `Launcher.adopt`."""
-        found = await asyncio.to_thread(self._tagged)
+        async with launch_lock(self._lock):
+            found = await asyncio.to_thread(self._tagged)
         led = {process.tags[procfs.REPLICA_ID] for process in found if process.is_leader}
         for process in found:
             replica_id = process.tags[procfs.REPLICA_ID]
@@ -177,7 +183,7 @@ class ProcessLauncher:
                 procfs.LAUNCHER: self._name,
                 procfs.REPLICA_ID: replica_id,
             }
-            pid, replica = spawn(
+            pidfd, replica = spawn(
                 spec,
                 replica_id,
                 self._home(replica_id),
@@ -188,7 +194,6 @@ class ProcessLauncher:
         except BaseException:
             self._ports.free(port)
             raise
-        pidfd = os.pidfd_open(pid)  # our child: the pid is ours until we collect it
         self._watch(replica, pidfd)
         return replica
 

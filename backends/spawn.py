@@ -76,7 +76,7 @@ def spawn(
     environ: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> tuple[int, Replica]:
-    """Start ``spec`` and return its pid and the replica; the caller collects the child.
+    """Start ``spec`` and return its pidfd and the replica; the caller collects the child.
 
     Raises:
         LaunchError: the command is missing or cannot be run.
@@ -90,13 +90,19 @@ def spawn(
     try:
         home.prepare(spec.files)
         pid = _posix_spawn([program, *argv[1:]], environment, home.log)
+        pidfd = _open_pidfd(pid)
     except OSError as error:
-        if error.errno in _LATER:
-            raise CapacityError(f"the host has no room for {argv[0]} now: {error}") from error
-        raise LaunchError(f"{error}; would have run: {shlex.join(argv)}") from error
-    stat = procfs.read_stat(pid)
+        raise launch_failure(error, f"would have run: {shlex.join(argv)}") from error
+    stat = procfs.read_stat(pid)  # our child, so it is there, if only as a zombie
     ticks = stat.start_ticks if stat is not None else 0
-    return pid, Replica(replica_id, url, home.handle(pid, ticks, port), digest)
+    return pidfd, Replica(replica_id, url, home.handle(pid, ticks, port), digest)
+
+
+def launch_failure(error: OSError, what: str) -> LaunchError | CapacityError:
+    """Say whether trying later may help."""
+    if error.errno in _LATER:
+        return CapacityError(f"the host has no room now: {error}; {what}")
+    return LaunchError(f"{error}; {what}")
 
 
 def fill(spec: ReplicaSpec, folder: Path, *, port: int) -> list[str]:
@@ -137,6 +143,16 @@ def find_program(argv: list[str], environment: Mapping[str, str]) -> str:
         run = shlex.join(argv)
         raise LaunchError(f"{argv[0]} is not on PATH ({path}): {hint}; would have run: {run}")
     return program
+
+
+def _open_pidfd(pid: int) -> int:
+    """Open our child, or end it: one that cannot be watched must not run."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _posix_spawn(argv: list[str], environment: Mapping[str, str], log: Path) -> int:

@@ -198,6 +198,19 @@ async def test_a_new_launcher_launches_nothing_that_runs_already(kind):
             assert await successor.launch(kind.spec(), R1) == replica
 
 
+async def test_two_launchers_of_a_fleet_launching_at_the_same_time_launch_once(kind):
+    async with running(kind) as launcher, running(kind) as other:
+        seen = []
+
+        async def one(by):
+            seen.append(await by.launch(kind.spec(), R1))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one, launcher)
+            tasks.start_soon(one, other)
+        assert seen[0] == seen[1]
+
+
 async def test_a_fleet_leaves_the_replicas_of_others_alone(kind):
     async with running(kind) as launcher:
         replica = await launcher.launch(kind.spec(), R1)

@@ -80,13 +80,34 @@ async def test_a_specification_without_a_command_is_refused(fresh):
             await launcher.launch(ReplicaSpec("m", "m", "process"), R1)
 
 
-async def test_a_folder_that_cannot_be_written_is_refused_with_what_would_have_run(
+async def test_a_folder_that_cannot_be_written_is_refused(fresh, tmp_path):
+    (tmp_path / "replicas").write_text("in the way")
+    launcher = fresh()
+    with pytest.raises(LaunchError, match=r"File exists.*; replicas cannot be started in"):
+        await launcher.launch(spec(), R1)
+    await launcher.close()
+
+
+async def test_a_command_that_cannot_be_run_is_refused_with_what_would_have_run(
     fresh, tmp_path
 ):
-    (tmp_path / "replicas").write_text("in the way")
+    (tmp_path / "replicas").mkdir()
+    (tmp_path / "replicas" / "r1").write_text("in the way")
     async with running(fresh) as launcher:
-        with pytest.raises(LaunchError, match="would have run"):
+        with pytest.raises(LaunchError, match="would have run: "):
             await launcher.launch(spec(), R1)
+
+
+async def test_a_process_that_cannot_be_watched_does_not_run(fresh, tagged, monkeypatch):
+    def full(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with running(fresh) as launcher:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pidfd_open", full)
+            with pytest.raises(CapacityError, match="no room now"):
+                await launcher.launch(spec(), R1)
+        assert tagged() == []
 
 
 async def test_a_refused_launch_gives_its_port_back(tmp_path, instance):
