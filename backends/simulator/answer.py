@@ -42,6 +42,8 @@ class Answer:
         self._outbox = Outbox()
         self._whole: list[WholePrompt] = []
         self._running: set[int] = set()
+        for warning in order.warnings:
+            log.warning(warning)
         entry.stream = order.stream
         entry.prompt_tokens = sum(len(p) for p in order.prompts)
 
@@ -139,7 +141,7 @@ class Answer:
 
     def _abort_after_poll(self) -> None:
         for request_id in self._running:
-            log.info("[TRT-LLM] [I] client is disconnected, abort %d", request_id)
+            log.info("%s is disconnected, abort %d", self._connection.peer, request_id)
         self.abort()
 
     async def reply(self, send: Send, fault: Fault | None) -> None:
@@ -160,6 +162,8 @@ class Answer:
         finally:
             sim.outboxes.discard(outbox)
             self._connection.unwatch(self._on_lost)
+            if faulty is not None:
+                faulty.release()
             if not self._connection.lost:
                 self._entry.finished_at = sim.clock()
                 self.abort()

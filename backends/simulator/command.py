@@ -19,7 +19,16 @@ from backends.simulator.serving import NoGpu, configure_logging, serve
 from backends.simulator.settings import Settings
 from backends.simulator.simulator import Simulator
 
-_FAULTS = "".join(f"\n\n  {kind.name}: {kind.effect}" for kind in KINDS.values())
+_HELP = """Run one simulated trtllm-serve, with no GPU.
+
+\b
+Example:
+  trtllm-gateway sim --model llama-3.1-8b --port 8000 --fault cut:after_tokens=20,share=0.1
+"""
+_FAULTS = (
+    "\b\nFaults, KIND[:key=value,...] with share, after_tokens, at_byte, s, code, seed:\n"
+    + "".join(f"  {kind.name:<14} {kind.effect}\n" for kind in KINDS.values())
+)
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -128,22 +137,16 @@ def _settings(options: Options, constants: Profile) -> Settings:
     )
 
 
-@click.command(
-    name="sim",
-    help=f"""Run one simulated trtllm-serve, with no GPU.
-
-    Example: trtllm-gateway sim --model llama-3.1-8b --port 8000 --dialect 1.2
-    --fault cut:after_tokens=20,share=0.1
-
-    \b
-    Faults (KIND[:key=value,...], keys share, after_tokens, at_byte, s, code, seed):
-    {_FAULTS}
-    """,
-)
+@click.command(name="sim", help=_HELP, epilog=_FAULTS)
 @click.option("--model", required=True, help="Its name, or an existing directory.")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free port.")
 @click.option("--host", default="localhost", show_default=True)
-@click.option("--profile", type=click.Choice(sorted(PROFILES)), help="Default: by --model.")
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    metavar="NAME",
+    help="Such as llama-3.3-70b-fp8-2xh100; default: by --model.",
+)
 @click.option("--dialect", type=click.Choice(list(DIALECTS)), default="1.2", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(

@@ -23,6 +23,9 @@ class Connection:
     def __init__(self, transport: Any) -> None:  # noqa: ANN401 - uvloop's transport has no type
         self._transport = transport
         self._watchers: set[Callable[[], None]] = set()
+        self.peer = "Address(host={!r}, port={!r})".format(
+            *transport.get_extra_info("peername")[:2]
+        )
         self.lost = False
 
     def watch(self, on_lost: Callable[[], None]) -> None:

@@ -66,7 +66,7 @@ async def _refuse(sim: Simulator, entry: RequestEntry, send: Send, refused: Refu
     if isinstance(refused, NoTokensWanted) and not sim.dialect.survives_zero_max_tokens:
         sim.refused_tokens += 1
         if sim.refused_tokens > ZERO_TOKENS_SURVIVED:
-            log.error("[TRT-LLM] [E] assertion failed: max_tokens; the server ends")
+            log.error("assertion failed: max_tokens; the server ends")
             sim.crash()
     await send_body(send, refused.status, refused.body)
     entry.finished_at = sim.clock()

@@ -53,6 +53,8 @@ class Order:
     """The server turns the call's text into ``tool_calls``."""
     late_refusal: str | None = None
     """What the engine's process will object to."""
+    warnings: tuple[str, ...] = ()
+    """What the server's log says of it."""
 
 
 def completion_order(values: Values, settings: Settings, rng: Random) -> Order:
@@ -167,7 +169,14 @@ def _common(
         "include_usage": options is not None and bool(options.include_usage),
         "continuous_usage": options is not None and bool(options.continuous_usage_stats),
         "late_refusal": _no_room(room, settings) if room <= 0 else None,
+        "warnings": _clamping(max_tokens, room),
     }
+
+
+def _clamping(max_tokens: int | None, room: int) -> tuple[str, ...]:
+    if max_tokens is None or max_tokens <= room:
+        return ()
+    return (f"User-specified `max_tokens` ({max_tokens}) is larger than {room}; clamped",)
 
 
 def _sampling(
@@ -209,6 +218,10 @@ def _check_sampling(values: Values, max_tokens: int | None, settings: Settings) 
     n, best_of = values["n"], values["best_of"] or 1
     if max(n, best_of) > 1 and not settings.dialect.many_choices:
         raise bad_request("Multiple response is not supported in PyTorch workflow")
+    if max(n, best_of) > settings.max_batch_size:
+        raise bad_request(
+            f"{max(n, best_of)} sequences exceed max_batch_size ({settings.max_batch_size})"
+        )
     if n < 1:
         raise bad_request(f"require n >= 1, got n={n}")
     if max_tokens is not None and max_tokens < 1:

@@ -121,18 +121,23 @@ def _stopped(plan: SequencePlan) -> SequencePlan | None:
                 plan, ends_after=position, finish_reason="stop",
                 stop_reason=token, visible_chars=len(shown),
             )  # fmt: skip
-        if (stop := _first_stop(text, sampling)) is not None:
-            found = text.find(stop) + (len(stop) if sampling.include_stop else 0)
+        if (found := _first_stop(text, len(before), sampling.stop)) is not None:
+            at, stop = found
             return replace(
-                plan, ends_after=position, finish_reason="stop",
-                stop_reason=stop, visible_chars=found,
+                plan, ends_after=position, finish_reason="stop", stop_reason=stop,
+                visible_chars=at + (len(stop) if sampling.include_stop else 0),
             )  # fmt: skip
     return None
 
 
-def _first_stop(text: str, sampling: Sampling) -> str | None:
-    found = [(at, stop) for stop in sampling.stop if stop and (at := text.find(stop)) >= 0]
-    return min(found)[1] if found else None
+def _first_stop(text: str, known: int, stops: Sequence[str]) -> tuple[int, str] | None:
+    """Find the first stop string that ends after the first ``known`` characters."""
+    found = [
+        (at, stop)
+        for stop in stops
+        if stop and (at := text.find(stop, max(0, known - len(stop) + 1))) >= 0
+    ]
+    return min(found) if found else None
 
 
 class SequenceDecoder:

@@ -73,13 +73,13 @@ class Simulator:
 
     def silence_engine(self) -> None:
         """Let the engine die without a word: answers stop, ``/health`` tells for ever."""
-        log.error("[TRT-LLM] [E] a rank was lost; the executor does not answer")
+        log.error("a rank was lost; the executor does not answer")
         self.healthy = False
         self.stop_engine()
 
     def fail_engine(self) -> None:
         """Let the engine die: every stream breaks, and the next ``/health`` ends the server."""
-        log.error("[TRT-LLM] [E] fatal error in the executor loop: CUDA out of memory")
+        log.error("fatal error in the executor loop: CUDA out of memory")
         self.healthy = False
         self.exits_when_asked = True
         self.stop_engine()

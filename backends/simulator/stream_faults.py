@@ -98,6 +98,10 @@ class AnswerFault:
         self._fired = True
         return await self._once[kind](frame)
 
+    def release(self) -> None:
+        """Stop watching the connection, which may serve other requests."""
+        self._connection.unwatch(self._lost.set)
+
     async def lost(self, timeout_s: float | None = None) -> None:
         """Wait until the socket is closed, or for ``timeout_s`` seconds."""
         try:

@@ -129,6 +129,8 @@ def serving(**changed) -> Iterator[Served]:
         eventually(lambda: running.started, "the simulator serves")
         yield Served(sim, port)
     finally:
-        running.should_exit = running.force_exit = True
+        running.should_exit = True
+        thread.join(3)  # a stream that a test left open would be waited for without limit
+        running.force_exit = True
         thread.join(DEADLINE_S)
         assert not thread.is_alive()

@@ -214,6 +214,7 @@ def test_more_tokens_than_there_is_room_for_are_clamped_in_silence(simulator):
         ({"top_p": 1.5}, "require 0 <= top_p <= 1, got top_p=1.5"),
         ({"temperature": -1}, "require temperature >= 0, got temperature=-1.0"),
         ({"n": 0}, "require n >= 1, got n=0"),
+        ({"n": 100_000_000}, "100000000 sequences exceed max_batch_size (512)"),
         ({"prompt": []}, "Prompt must not be empty"),
         ({"prompt": ""}, "Prompt must not be empty"),
         ({"prompt": [-1]}, "Token ids must not be negative"),
