@@ -1,1 +1,1 @@
-"""What a replica is: how to plan one, start one, speak to one and imitate one; never imports gateway."""
+"""What a replica is: plan one, start one, speak to one, imitate one; never imports gateway."""
