@@ -98,6 +98,8 @@ class Assembly:
     host: Host
     token_file: Path | None
     """Holds an admin token that was made just now; None if none was."""
+    workers: int
+    """How many worker processes run."""
 
 
 async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assembly:
@@ -113,28 +115,16 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
     logs = start_logs(level=config.telemetry.log.level, wall=wall_clock, fields={})
     try:
         secrets = _read_secrets(config)
-        recipes = read_recipes(BUILTIN)
+        host = Host(NvmlReader(), read_recipes(BUILTIN))
         opened = await _open(config, lock, logs, wall_clock)
     except _PROBLEMS as problem:
         raise StartRefused(str(problem)) from None
     rng = Random(SystemRandom().getrandbits(_RANDOM_BITS))
+    workers = config.server.worker_count(len(os.sched_getaffinity(0)))
     metrics = FleetMetrics(
         version=VERSION, revision=_revision(), python=platform.python_version()
     )
-    host = Host(NvmlReader(), recipes)
-    fleet = Fleet(
-        fleet_settings(config),
-        Dependencies(
-            store=opened.store,
-            board=opened.board,
-            launchers=opened.launchers,
-            planner=RecipePlanner(host.gpus, recipes),
-            probe=opened.probe,
-            clock=wall_clock,
-            rng=rng,
-            observe=metrics.health_check,
-        ),
-    )
+    fleet = _fleet(config, opened, host, metrics, rng=rng, clock=wall_clock)
     generation = f"{rng.getrandbits(_RANDOM_BITS):016x}"
     hub = Hub(generation, on_failed=fleet.suspect)
     return Assembly(
@@ -145,11 +135,34 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
         hub=hub,
         publisher=Publisher(fleet, hub, metrics, secrets.template),
         metrics=metrics,
-        exposition=Exposition(metrics),
+        exposition=Exposition(metrics, slots=map(str, range(workers))),
         access=secrets.access,
         host=host,
         token_file=secrets.token_file,
+        workers=workers,
     )
+
+
+def _fleet(
+    config: Config,
+    opened: Opened,
+    host: Host,
+    metrics: FleetMetrics,
+    *,
+    rng: Random,
+    clock: Callable[[], float],
+) -> Fleet:
+    given = Dependencies(
+        store=opened.store,
+        board=opened.board,
+        launchers=opened.launchers,
+        planner=RecipePlanner(host.gpus, host.recipes),
+        probe=opened.probe,
+        clock=clock,
+        rng=rng,
+        observe=metrics.health_check,
+    )
+    return Fleet(fleet_settings(config), given)
 
 
 async def _open(

@@ -14,9 +14,9 @@ _LONGEST_S = 5.0
 _LOOK_S = 0.05
 
 
-async def greet(parts: Assembly, workers: int) -> None:
-    """Wait until ``workers`` serve and the replicas are ready, then print the banner once."""
-    await _until(lambda: parts.hub.serving() >= workers, _LONGEST_S)
+async def greet(parts: Assembly) -> None:
+    """Wait until the workers serve and the replicas are ready, then print the banner once."""
+    await _until(lambda: parts.hub.serving() >= parts.workers, _LONGEST_S)
     await _until(lambda: _all_ready(parts.fleet), _LONGEST_S)
     config, opened = parts.config, parts.opened
     shown = Shown(

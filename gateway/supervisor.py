@@ -64,7 +64,7 @@ class Supervisor:
     def __init__(self, assembly: Assembly) -> None:
         """Start nothing yet."""
         self._parts = assembly
-        self._count = assembly.config.server.worker_count(len(os.sched_getaffinity(0)))
+        self._count = assembly.workers
         self._end = asyncio.Event()
         self._hurry = asyncio.Event()
         self._by_terminal = False
@@ -91,7 +91,7 @@ class Supervisor:
                 tasks.create_task(parts.fleet.run()),
                 tasks.create_task(parts.publisher.run()),
                 tasks.create_task(self._sweep()),
-                tasks.create_task(greet(parts, self._count)),
+                tasks.create_task(greet(parts)),
             ]
             workers = tasks.create_task(self._workers.run())
             await self._end.wait()

@@ -37,7 +37,7 @@ from gateway.telemetry.clocks import Clocks
 from gateway.telemetry.logs import Logs, start_logs
 from gateway.telemetry.looplag import watch_loop_lag
 from gateway.telemetry.metrics import RequestMetrics
-from gateway.telemetry.series import TraceMark
+from gateway.telemetry.tracer import RequestTrace
 from gateway.telemetry.tracing import start_tracing
 from gateway.workers import WorkerSettings
 
@@ -54,9 +54,13 @@ class _Recorder:
     def admitted(self, facts: RequestFacts) -> None:
         self.metrics.admitted(facts)
 
-    def record(self, facts: RequestFacts, mark: TraceMark | None) -> None:
-        self.metrics.record(facts, mark)
-        self.logs.request(facts, None if mark is None else mark.trace_id)
+    def record(self, facts: RequestFacts, trace: RequestTrace | None) -> None:
+        if trace is None:
+            self.metrics.record(facts)
+            self.logs.request(facts)
+        else:
+            self.metrics.record(facts, trace.finish(facts))
+            self.logs.request(facts, trace.trace_id)
 
 
 @dataclass(frozen=True, slots=True)

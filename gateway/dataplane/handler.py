@@ -30,7 +30,6 @@ from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.pipeline import Pipeline
-from gateway.telemetry.series import TraceMark
 from gateway.telemetry.tracer import RequestTrace, Tracer
 
 _CLIENT_LEFT = 499
@@ -45,8 +44,8 @@ class Recorder(Protocol):
         """Count a request as in flight until `record` gets the same facts."""
         ...
 
-    def record(self, facts: RequestFacts, mark: TraceMark | None) -> None:
-        """Record a request that ended; called once for each, also for refused ones."""
+    def record(self, facts: RequestFacts, trace: RequestTrace | None) -> None:
+        """Record a request that ended, and end its span; once for each, refused ones too."""
         ...
 
 
@@ -103,7 +102,7 @@ class Handler:
         finally:
             plane.running.discard(client.task)
             facts.ended_at = plane.clock()
-            plane.recorder.record(facts, None if trace is None else trace.finish(facts))
+            plane.recorder.record(facts, trace)
 
     async def _serve(
         self,
