@@ -104,6 +104,7 @@ class Fleet:
     def suspect(self, replica_id: str) -> None:
         """Probe a replica soon, because a request to it failed; an unknown id is no error."""
         self._prober.suspect(replica_id)
+        self._reconciler.wake()  # its process may have ended: then no probe need fail first
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each change of any replica."""

@@ -1,7 +1,7 @@
 """Start and stop replicas through their launchers, and note in the registry how it went.
 
-Whatever a launcher raises ends in a state of that one replica: a broken launcher must not stop
-the others. Nothing is launched before the store holds the intention.
+Whatever a launcher or planner raises ends in a state of that one replica: the others go on.
+Nothing is launched before the store holds the intention.
 """
 
 import asyncio
@@ -131,8 +131,12 @@ class Launching:
                 self._registry.update(replica_id, spec=planned)
         except FleetError as refused:
             self._registry.move(replica_id, S.FAILED, str(refused))
-            return False
-        return True
+        except Exception as problem:
+            log.exception("replica %s: its plan broke", replica_id)
+            self._registry.move(replica_id, S.FAILED, f"its plan broke: {problem!r}")
+        else:
+            return True
+        return False
 
     def _started(self, replica_id: ReplicaId, replica: Replica) -> None:
         handle = dict(replica.handle)

@@ -128,7 +128,9 @@ class Reconciler:
 
     def _count(self) -> None:
         records = self._registry.records()
-        for name in {*self._models.configured(), *(r.spec.model for r in records)}:
+        for name in dict.fromkeys(
+            (*self._models.configured(), *(r.spec.model for r in records))
+        ):
             wanted = self._models.wanted(name)
             for record in surplus(records, name, wanted):
                 self._registry.update(record.id, desired=Desired.FORGET)

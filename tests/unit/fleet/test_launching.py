@@ -96,6 +96,21 @@ async def test_a_replica_whose_launcher_is_gone_from_this_gateway_is_lost_not_fo
     assert fleet.replica(record.id).reason == "there is no launcher 'process' to stop it"
 
 
+async def test_a_planner_that_breaks_fails_that_replica_only(world):
+    fleet = await world.boot()
+    await fleet.scale("big", 2)
+    plan = fleet._planning._planner
+
+    async def broken_once(*_):
+        fleet._planning._planner = plan
+        raise OSError(5, "broken")
+
+    fleet._planning._planner = broken_once
+    await world.step(fleet, times=3)
+    assert [r.state for r in fleet.replicas()] == [S.FAILED, S.READY]
+    assert fleet.replicas()[0].reason == "its plan broke: OSError(5, 'broken')"
+
+
 async def test_closing_ends_what_is_left_of_failed_ones_too(world, caplog):
     fleet = await world.boot()
     operation = await fleet.create(CreateRequest("big"))

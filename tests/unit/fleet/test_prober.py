@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from backends.launcher import Exit
 from backends.replica import ReplicaState as S
 from gateway.fleet.health import ProbeOutcome, ProbeResult
 from gateway.fleet.planning import CreateRequest
@@ -62,6 +63,32 @@ async def test_ready_needs_a_generation_and_then_the_cheap_probe_is_enough(world
     assert world.probe.asked[-1] == (record.url, "org/big", True)
     assert world.observed[0] == (record.id, ProbeOutcome.OK)
     assert world.observed[-1] == (record.id, ProbeOutcome.UNWELL)
+
+
+async def test_a_suspected_replica_is_probed_before_its_time(make_world):
+    world = make_world(probe=ProbeSettings(loading_s=0.01, ready_s=3600.0))
+    fleet, (record,) = await launched(world)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(fleet.run())
+        await until(lambda: fleet.replica(record.id).state is S.READY)
+        probes = len(world.probe.asked)
+        fleet.suspect("nobody")
+        fleet.suspect(record.id)
+        await until(lambda: len(world.probe.asked) > probes)
+        running.cancel()
+
+
+async def test_a_suspected_replica_whose_process_ended_is_out_at_once(make_world):
+    world = make_world(probe=FAST, reconcile={"interval_s": 3600.0})
+    fleet = await world.boot()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(fleet.run())
+        operation = await fleet.create(CreateRequest("big"))
+        await until(lambda: fleet.replica(operation.replica_id).state is S.READY)
+        world.host.kill(operation.replica_id, Exit(-9, "killed", "killed"))
+        fleet.suspect(operation.replica_id)
+        await until(lambda: fleet.replica(operation.replica_id).state is S.BACKOFF)
+        running.cancel()
 
 
 async def test_a_result_that_comes_after_the_replica_was_drained_is_thrown_away(world):
