@@ -92,7 +92,8 @@ def choose_tool_call(
     """Decide whether the model calls a tool, and which.
 
     A named choice is guided decoding: the arguments alone. ``required`` takes the first tool;
-    ``auto`` (and no choice) the first whose name, or a word of it, the user's last turn has.
+    ``auto`` and no choice the first whose name, or a word of it, the user's last turn has: the
+    model sees its tools whatever the server makes of the call.
 
     Raises:
         ValueError: a named function is not among the tools.

@@ -102,6 +102,18 @@ def build(
     )
 
 
+def _check_dialect(options: Options) -> None:
+    """Refuse options that the imitated release does not have.
+
+    Raises:
+        click.UsageError: saying which releases have it.
+    """
+    if options.served_model_name and options.dialect != "main":
+        raise click.UsageError("--served-model-name exists in dialect main only")
+    if options.tool_parser and options.dialect in {"1.0", "1.1"}:
+        raise click.UsageError("--tool-parser exists from dialect 1.2 on")
+
+
 def _limits(options: Options) -> EngineLimits:
     speculation = None
     if options.max_draft_len:
@@ -180,8 +192,7 @@ def sim(**given: object) -> None:
     """Run one simulated server until a signal."""
     options = msgspec.convert(given, Options)
     wall = time.time  # noqa: TID251 - the composition root: everything below gets it passed in
-    if options.served_model_name and options.dialect != "main":
-        raise click.UsageError("--served-model-name exists in dialect main only")
+    _check_dialect(options)
     try:
         simulator = build(options, clock=time.monotonic, wall=wall)
     except UnknownFault as wrong:

@@ -8,7 +8,7 @@ import logging
 
 from backends.simulator.answer import Answer
 from backends.simulator.connection import connection_of
-from backends.simulator.errors import Refused, check_body
+from backends.simulator.errors import Refused, bad_request, check_body
 from backends.simulator.faults import Scope
 from backends.simulator.head_faults import fail_before_head
 from backends.simulator.orders import NoTokensWanted, Order, chat_order, completion_order
@@ -45,6 +45,11 @@ async def generate(
         answer.submit()
     except Refused as refused:
         await _refuse(sim, entry, send, refused)
+        return
+    except Exception as wrong:
+        # As the original: whatever is raised before streaming is a 400.
+        log.warning("refused", exc_info=wrong)
+        await _refuse(sim, entry, send, bad_request(str(wrong)))
         return
     entry.status = 200
     await answer.reply(send, fault)

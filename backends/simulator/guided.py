@@ -2,15 +2,15 @@
 
 Only what function parameters and structured output commonly use is read: types, ``enum``,
 ``const``, ``properties``, ``items``, ``minItems``, bounds of numbers, ``anyOf`` and local
-``$ref``. Every property is filled in, in the order of the schema.
+``$ref``. Properties are filled in, in the order of the schema; deep down only required ones.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
-MAX_DEPTH = 16
-"""Recursive schemas end here in null."""
+DEEP, MAX_DEPTH = 4, 12
+"""Below the first, what is optional is left out; at the second, recursion ends in null."""
 
 
 def sample(schema: Schema, *, name: str = "value") -> object:
@@ -37,7 +37,10 @@ def _typed(schema: Schema, root: Schema, name: str, depth: int) -> object:
         kind = kind[0] if kind else "null"
     if kind == "object":
         parts = schema.get("properties") or {}
-        return {key: _sample(part, root, key, depth + 1) for key, part in parts.items()}
+        wanted = parts if depth < DEEP else set(schema.get("required") or ()) & set(parts)
+        return {
+            key: _sample(parts[key], root, key, depth + 1) for key in parts if key in wanted
+        }
     if kind == "array":
         one = schema.get("items") or {}
         count = max(1, schema.get("minItems", 1))

@@ -166,7 +166,7 @@ class Exposition:
         """Return the exposition in Prometheus' text format."""
         labels, lines = self._labels(), list[str]()
         finished = [
-            f'{{{labels},finished_reason="{reason}"}} {float(number)}'
+            f"{{{self._labels(finished_reason=reason)}}} {float(number)}"
             for reason, number in self._finished.items()
         ]
         if finished:
@@ -186,11 +186,12 @@ class Exposition:
     def _prefix(self) -> str:
         return self.settings.dialect.metric_prefix
 
-    def _labels(self) -> str:
+    def _labels(self, **more: str) -> str:
         known = self.settings.dialect.metric_labels
         model = self.settings.own_name if known else "undefined"
         engine = "pytorch" if known else "undefined"
-        return f'engine_type="{engine}",model_name="{model}"'
+        labels = {"engine_type": engine, "model_name": model, **more}
+        return ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
 
     def _head(self, name: str, kind: str) -> list[str]:
         full = self._prefix + name

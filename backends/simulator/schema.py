@@ -93,8 +93,8 @@ CHAT = (
     _F("top_logprobs", int | None, 0),
     _F("max_completion_tokens", int | None, None, alias="max_tokens"),
     _F("tools", list[w.Tool] | None, None),
-    _F("tool_choice", Literal["none"] | w.NamedToolChoice | None, "none", "A"),
-    _F("tool_choice", Literal["none", "auto"] | w.NamedToolChoice | None, "none", "BC"),
+    _F("tool_choice", Literal["none"] | w.NamedToolChoice | None, None, "A"),
+    _F("tool_choice", Literal["none", "auto"] | w.NamedToolChoice | None, None, "BC"),
     _F(
         "tool_choice", Literal["none", "auto", "required"] | w.NamedToolChoice | None, None, "E"
     ),

@@ -40,6 +40,8 @@ class LogFormat(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
         if record.name.startswith("uvicorn"):
             label = f"{record.levelname}:"
             return f"{label:<10}{text}"

@@ -232,6 +232,7 @@ def test_the_second_request_for_no_tokens_kills_1_1_alone(start):
         (["--dialect", "9"], "'9' is not one of"),
         (["--profile", "x"], "'x' is not one of"),
         (["--served-model-name", "x"], "exists in dialect main only"),
+        (["--tool-parser", "x", "--dialect", "1.1"], "exists from dialect 1.2 on"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_exists(start, args, words):

