@@ -148,8 +148,8 @@ class Fleet:
         Raises:
             UnknownModel, UnknownLauncher, PlanRefused: it would not be started.
         """
-        async with self._planning.reserve(request) as spec:
-            return spec
+        async with self._planning.turn():
+            return await self._planning.plan(request)
 
     async def create(
         self, request: CreateRequest, idempotency_key: str | None = None

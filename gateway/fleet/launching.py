@@ -127,8 +127,9 @@ class Launching:
             return True
         try:
             request = asked_again(record)
-            async with self._planning.reserve(request) as planned:
-                self._registry.update(replica_id, spec=planned)
+            async with self._planning.turn():
+                spec = await self._planning.plan(request)
+                self._registry.update(replica_id, spec=spec)
         except FleetError as refused:
             self._registry.move(replica_id, S.FAILED, str(refused))
         except Exception as problem:

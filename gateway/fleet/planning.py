@@ -5,8 +5,7 @@ the replica stands in the registry.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,9 +53,12 @@ class Planning:
         self._launchers = launchers
         self._lock = asyncio.Lock()
 
-    @asynccontextmanager
-    async def reserve(self, request: CreateRequest) -> AsyncIterator[ReplicaSpec]:
-        """Give the specification; its GPUs are kept free until the block ends.
+    def turn(self) -> asyncio.Lock:
+        """Return the lock to hold from before a plan until the registry has its replica."""
+        return self._lock
+
+    async def plan(self, request: CreateRequest) -> ReplicaSpec:
+        """Return the specification; call it in your `turn`.
 
         Raises:
             UnknownModel, UnknownLauncher, PlanRefused: it cannot run as asked.
@@ -65,12 +67,11 @@ class Planning:
         launcher = request.launcher or settings.launcher
         if launcher not in self._launchers:
             raise UnknownLauncher(launcher, self._launchers)
-        async with self._lock:
-            taken = taken_gpus(self._registry.records())
-            planned = await self._planner(request, settings, taken)
-            if isinstance(planned, Refusal):
-                raise PlanRefused(planned)
-            yield planned
+        taken = taken_gpus(self._registry.records())
+        planned = await self._planner(request, settings, taken)
+        if isinstance(planned, Refusal):
+            raise PlanRefused(planned)
+        return planned
 
 
 def remembered(request: CreateRequest) -> dict[str, Any]:

@@ -37,10 +37,11 @@ class Wishes:
     async def create(self, request: CreateRequest, key: str | None) -> Operation:
         """Want one more replica of a model."""
         operation_id = await self._claim(request, key)
-        async with self._planning.reserve(request) as spec:
+        async with self._planning.turn():
             known = self._state.operations.get(operation_id)
-            if known is not None:
+            if known is not None:  # before planning: its own replica may hold the last GPU
                 return known
+            spec = await self._planning.plan(request)
             # from the operation: a retry after a crash meets the same replica
             replica_id = replica_id_of(spec.model, operation_id)
             if self._registry.get(replica_id) is None:

@@ -12,6 +12,7 @@ from backends.plan import Refusal
 from backends.replica import ReplicaSpec
 from gateway.fleet.fleet import Dependencies, Fleet
 from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult
+from gateway.fleet.planning import CreateRequest
 from gateway.fleet.settings import FleetSettings, ModelSettings, ReconcileSettings
 from gateway.state.board import Board
 from gateway.state.memory import MemoryStore
@@ -22,6 +23,8 @@ MODELS = (
     ModelSettings("big", "org/big", aliases=("large",), launcher="sim", initial=0, max=5),
     ModelSettings("small", "org/small", launcher="sim", initial=0, max=5),
 )
+
+ONE = CreateRequest("big")
 
 
 class FakeStore(MemoryStore):
@@ -137,3 +140,15 @@ class World:
     def close(self):
         """Give back the board."""
         self.board.close()
+
+
+async def up(world, fleet, request=ONE):
+    """Create a replica, and return its record when it should be ready."""
+    operation = await fleet.create(request)
+    await world.step(fleet, seconds=1, times=3)
+    return fleet.replica(operation.replica_id)
+
+
+def status(fleet, name="big"):
+    """Return a model's status."""
+    return next(s for s in fleet.models() if s.name == name)
