@@ -7,6 +7,7 @@ out and returns what to send instead; None means that the answer is over and was
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 from backends.simulator.connection import Connection
@@ -64,13 +65,21 @@ class AnswerFault:
         self._sent_bytes = 0
         self._lost = asyncio.Event()
         connection.watch(self._lost.set)
-        self._every: Mapping[str, _Action] = {
+
+    @cached_property
+    def _every(self) -> Mapping[str, _Action]:
+        """What happens at every frame."""
+        return {
             "slow_chunks": self._slow_chunks,
             "empty_chunks": self._empty_chunks,
             "double_done": self._double_done,
             "no_done": self._no_done,
         }
-        self._once: Mapping[str, _Action] = {
+
+    @cached_property
+    def _once(self) -> Mapping[str, _Action]:
+        """What happens at one frame."""
+        return {
             "stall": self._stall,
             "cut": self._cut,
             "engine_error": self._engine_error,
