@@ -63,6 +63,7 @@ class Models:
             before = await store.note(note)
             if before not in (None, now):
                 self.unpin(model.name)
+                await self._journal.save()  # before the note: a crash must not lose the edit
             await store.note(note, now)
             note = f"created_at of {model.name}"
             created = await store.note(note) or await store.note(note, str(int(self._clock())))

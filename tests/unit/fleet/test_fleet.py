@@ -17,6 +17,7 @@ from gateway.fleet.errors import (
 from gateway.fleet.planning import CreateRequest
 from gateway.state.store import Desired, OperationState
 from tests.fakes.fleet_world import MODELS, ONE, status, up
+from tests.fakes.launcher import Crash
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +223,17 @@ async def test_an_edited_block_wins_over_the_count_that_was_set(make_world):
     edited = (replace(MODELS[0], initial=1), MODELS[1])
     world.settings = replace(world.settings, models=edited)
     assert status(await world.boot()).desired == 1
+    assert status(await world.boot()).desired == 1
+
+
+async def test_an_edit_is_not_lost_by_a_crash_while_it_is_taken_up(world):
+    fleet = await world.boot()
+    await fleet.scale("big", 2)
+    edited = (replace(MODELS[0], initial=1), MODELS[1])
+    world.settings = replace(world.settings, models=edited)
+    world.store.crash_in = 1
+    with pytest.raises(Crash):
+        await world.boot()
     assert status(await world.boot()).desired == 1
 
 

@@ -8,8 +8,8 @@ from gateway.fleet.errors import (
     UnknownOperation,
 )
 from gateway.fleet.health import ProbeOutcome, ProbeResult
-from gateway.state.store import OperationState
-from tests.fakes.fleet_world import ONE, up
+from gateway.state.store import KEPT_OPERATIONS, OperationState
+from tests.fakes.fleet_world import ONE, status, up
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +83,29 @@ async def test_a_scale_fails_when_all_that_is_left_has_failed(world):
     ended = fleet.operation(operation.id)
     assert ended.state is OperationState.FAILED
     assert ended.error.endswith("failed: no GPU")
+
+
+async def test_only_the_newest_operations_are_remembered(world):
+    fleet = await world.boot()
+    first = await fleet.scale("big", 0)
+    for number in range(KEPT_OPERATIONS):
+        fleet._state.operations.begin(f"o{number}", "scale", model="big")
+    assert len(fleet.operations()) == KEPT_OPERATIONS
+    with pytest.raises(UnknownOperation, match="the last 1,000 are kept"):
+        fleet.operation(first.id)
+
+
+async def test_an_operation_that_is_forgotten_is_told_anew_of_the_same_replica(world):
+    fleet = await world.boot()
+    first = await fleet.create(ONE, "key")
+    fleet._state.operations._trails.clear()
+    again = await fleet.create(ONE, "key")
+    assert (again.id, again.replica_id) == (first.id, first.replica_id)
+    assert len(fleet.replicas()) == status(fleet).desired == 1
+
+
+async def test_a_creation_whose_replica_is_forgotten_has_failed(world):
+    fleet = await world.boot()
+    creation = await fleet.create(ONE)
+    fleet._registry.drop(creation.replica_id)
+    assert fleet.operation(creation.id).error == "the replica was deleted before it was ready"

@@ -129,3 +129,23 @@ async def test_a_drained_one_stays_drained_over_a_restart(make_world):
     fleet = await world.boot()
     await world.step(fleet, seconds=2, times=4)
     assert fleet.replica(record.id).state is S.STOPPED
+
+
+async def test_one_that_the_configuration_names_again_before_it_is_gone_stays(make_world):
+    model = ModelSettings("big", "org/big", launcher="sim", initial=0, static=(URL,))
+    world = make_world(model)
+    fleet = await world.boot()
+    await world.step(fleet, times=2)
+    world.settings = replace(world.settings, models=(replace(model, static=()),))
+    await world.boot()
+    world.settings = replace(world.settings, models=(model,))
+    fleet = await world.boot()
+    await world.step(fleet, seconds=2, times=4)
+    assert status(fleet).ready == 1
+
+
+async def test_registering_without_a_model_keeps_the_one_that_is_known(world):
+    fleet = await world.boot()
+    await fleet.register(URL, "big")
+    operation = await fleet.register(URL)
+    assert fleet.replica(operation.replica_id).spec.model == "big"
