@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -245,24 +245,16 @@ def _ended(gateway: RunningGateway, *, expect_left: bool) -> Iterator[None]:
         yield
         gateway.family()
         gateway.stop()
+        if not expect_left:
+            eventually(lambda: not gateway.family(), "no process is left", deadline_s=10)
     finally:
         print(f"--- gateway.log\n{gateway.log_text()[-16000:]}")  # noqa: T201 - pytest shows it when the test fails
-        _end(gateway, expect_left=expect_left)
-
-
-def _end(gateway: RunningGateway, *, expect_left: bool) -> None:
-    """Kill what remains of the gateway, and fail the test if there was anything."""
-    gateway.family()
-    gateway.end_by_force()
-    if expect_left:
-        return
-    try:
-        eventually(
-            lambda: not gateway.family(), "no process of the gateway is left", deadline_s=10
-        )
-    finally:
-        for left in gateway.family():
-            os.kill(left.pid, signal.SIGKILL)
+        gateway.family()
+        gateway.end_by_force()
+        if not expect_left:
+            for left in gateway.family():
+                with suppress(ProcessLookupError):
+                    os.kill(left.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ def test_two_static_replicas_in_the_file_are_served_under_the_name_given_there(
     start_simulator, start_gateway, tmp_path
 ):
     urls = [start_simulator().url, start_simulator().url]
-    config = gateway_config(tmp_path, models=[{"name": "llama-3.3-70b", "static": urls}])
+    model = {"name": "llama-3.3-70b", "source": f"nvidia/{MODEL}", "static": urls}
+    config = gateway_config(tmp_path, models=[model])
     gateway = start_gateway(config=config, ready={"llama-3.3-70b": 2})
     assert _complete(gateway.url, "llama-3.3-70b")["model"] == "llama-3.3-70b"
     assert {r["url"] for r in gateway.ready_replicas("llama-3.3-70b")} == set(urls)
