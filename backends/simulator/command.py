@@ -152,15 +152,23 @@ def _settings(options: Options, constants: Profile) -> Settings:
 @click.command(name="sim", help=_HELP, epilog=_FAULTS)
 @click.option("--model", required=True, help="Its name, or an existing directory.")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free port.")
-@click.option("--host", default="localhost", show_default=True)
+@click.option("--host", default="localhost", show_default=True, help="Where it listens.")
 @click.option(
     "--profile",
     type=click.Choice(sorted(PROFILES)),
     metavar="NAME",
     help="Such as llama-3.3-70b-fp8-2xh100; default: by --model.",
 )
-@click.option("--dialect", type=click.Choice(list(DIALECTS)), default="1.2", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    default="1.2",
+    show_default=True,
+    help="The release that is imitated.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of noise, faults and sampling."
+)
 @click.option(
     "--time-scale",
     type=click.FloatRange(0, min_open=True),
@@ -169,25 +177,82 @@ def _settings(options: Options, constants: Profile) -> Settings:
     help="Factor on every duration of the engine: 0.1 runs ten times as fast.",
 )
 @click.option("--start-s", type=click.FloatRange(0), default=0.0, help="Seconds of loading.")
-@click.option("--max-batch-size", type=click.IntRange(1))
-@click.option("--max-num-tokens", type=click.IntRange(1))
-@click.option("--max-seq-len", type=click.IntRange(2))
+@click.option(
+    "--max-batch-size",
+    type=click.IntRange(1),
+    help="Sequences at once; default: the profile's.",
+)
+@click.option(
+    "--max-num-tokens",
+    type=click.IntRange(1),
+    help="Tokens in one iteration; default: the profile's.",
+)
+@click.option(
+    "--max-seq-len",
+    type=click.IntRange(2),
+    help="Prompt and answer; default: the model's, at most the KV cache.",
+)
 @click.option("--max-draft-len", type=click.IntRange(0), default=0, help="Speculative tokens.")
-@click.option("--acceptance-rate", type=click.FloatRange(0, 1), default=0.7, show_default=True)
-@click.option("--stream-interval", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--acceptance-rate",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    show_default=True,
+    help="Of a speculative token.",
+)
+@click.option(
+    "--stream-interval",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Iterations for each chunk.",
+)
 @click.option("--served-model-name", help="Dialect main only, as in the original.")
 @click.option("--reasoning-parser", help="Think first, in reasoning_content.")
 @click.option("--tool-parser", help="Turn the text of tool calls into tool_calls.")
-@click.option("--guided-decoding-backend", type=click.Choice(["xgrammar", "llguidance"]))
-@click.option("--allow-request-chat-template", is_flag=True)
+@click.option(
+    "--guided-decoding-backend",
+    type=click.Choice(["xgrammar", "llguidance"]),
+    help="Allow response_format.",
+)
+@click.option("--allow-request-chat-template", is_flag=True, help="Dialect main: else a 400.")
 @click.option("--enable-chunked-prefill", is_flag=True, help="Allow longer prompts.")
-@click.option("--enable-block-reuse/--no-enable-block-reuse", default=True)
+@click.option(
+    "--enable-block-reuse/--no-enable-block-reuse",
+    default=True,
+    show_default=True,
+    help="Reuse the KV blocks of equal prefixes.",
+)
 @click.option("--enable-iter-perf-stats", is_flag=True, help="Fill /metrics.")
-@click.option("--iter-stats-max-iterations", type=click.IntRange(1), default=1000)
+@click.option(
+    "--iter-stats-max-iterations",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Iterations that /metrics keeps.",
+)
 @click.option("--return-perf-metrics", is_flag=True, help="Serve /prometheus/metrics.")
-@click.option("--perf-metrics-max-requests", type=click.IntRange(0), default=0)
-@click.option("--event-buffer-max-size", type=click.IntRange(0), default=0)
-@click.option("--fault", "faults", multiple=True, metavar="KIND[:key=value,...]")
+@click.option(
+    "--perf-metrics-max-requests",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Requests that /perf_metrics keeps.",
+)
+@click.option(
+    "--event-buffer-max-size",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Events that /kv_cache_events keeps.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND[:key=value,...]",
+    help="See below; may be repeated.",
+)
 def sim(**given: object) -> None:
     """Run one simulated server until a signal."""
     options = msgspec.convert(given, Options)
