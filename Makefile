@@ -30,6 +30,7 @@ check: dev  ## Format, lint, types, imports, all tests, coverage: what CI runs
 	@$(STEP) "Format" $(BIN)/ruff format --check $(SOURCES)
 	@$(STEP) "Lint" $(BIN)/ruff check $(SOURCES)
 	@$(STEP) "Types" $(BIN)/mypy
+	@$(STEP) "Types of scripts" $(BIN)/mypy --no-error-summary scripts/docs.py
 	@$(STEP) "Imports" $(BIN)/lint-imports
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)

@@ -14,6 +14,8 @@ import click
 
 from gateway.cli import main as cli
 from gateway.config import Config
+from gateway.config.checks import unused
+from gateway.config.models import ModelKeys
 from gateway.telemetry.catalogue import CATALOGUE, Family, Filler
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -35,15 +37,31 @@ def configuration() -> str:
         "environment wins. Unknown keys are errors; `trtllm-gateway check-config FILE`",
         "names the line of each.\n",
     ]
+    not_yet = _not_yet()
     for section, value in schema["properties"].items():
         lines += [f"## `{section}`\n", f"{_meaning(section, value, models)}\n"]
         lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
         lines += [
-            f"| `{key}` | {_values(field)} | {_default(field)} | {_text(field)} |"
+            f"| `{key}` | {_values(field)} | {_default(field)} | {_text(key, field, not_yet)} |"
             for key, field in _fields(section, value, models)
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _not_yet() -> tuple[str, ...]:
+    """Return the keys that are checked but not acted on, as `unused` tells from a full file."""
+    everything = Config.model_validate(
+        {
+            "defaults": ModelKeys().model_dump(by_alias=True),
+            "state": {"redis_url": "redis://127.0.0.1"},
+            "auth": {"keys": [{"name": "a", "key_file": "a.key", "limits": {"rpm": 1}}]},
+        }
+    )
+    return tuple(
+        ".".join("[]" if isinstance(step, int) else step for step in path).replace(".[]", "[]")
+        for path, _ in unused(everything)
+    )
 
 
 def _meaning(section: str, value: _JSON, models: _JSON) -> str:
@@ -51,7 +69,7 @@ def _meaning(section: str, value: _JSON, models: _JSON) -> str:
     said = target.get("description") or value.get("description", "")
     if section == "models":
         said += " Every key of `defaults` may stand here too, and wins over it."
-    return said.replace("``", "`")
+    return str(said).replace("``", "`")
 
 
 def _fields(section: str, value: _JSON, models: _JSON) -> Iterator[tuple[str, _JSON]]:
@@ -119,8 +137,12 @@ def _default(field: _JSON) -> str:
     return f"`{text.replace(str(Path.home()), '~')}`"
 
 
-def _text(field: _JSON) -> str:
-    return " ".join(field.get("description", "").replace("``", "`").split()).replace("|", "\\|")
+def _text(key: str, field: _JSON, not_yet: tuple[str, ...]) -> str:
+    said = " ".join(field.get("description", "").replace("``", "`").split()).replace("|", "\\|")
+    ahead = any(
+        key == early or key.startswith((f"{early}.", f"{early}[]")) for early in not_yet
+    )
+    return f"{said} *Checked, not acted on yet.*".strip() if ahead else said
 
 
 def metrics() -> str:
