@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on our socket, and tell the port."""
         await super().startup(sockets=[self._listener])
-        host, port = self._listener.getsockname()[:2]
+        host, port = self.config.host, self._listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         logging.getLogger("uvicorn.error").info(
             "Uvicorn running on http://%s:%d (Press CTRL+C to quit)", shown, port
@@ -118,13 +118,14 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
     if seconds > 0:
         load(seconds, time.sleep)
     listener = listener or bind(host, port)
-    server(sim, listener).run()
+    server(sim, listener, host).run()
 
 
-def server(sim: Simulator, listener: socket.socket) -> uvicorn.Server:
-    """Return what serves ``sim`` on a bound socket, which it closes."""
+def server(sim: Simulator, listener: socket.socket, host: str) -> uvicorn.Server:
+    """Return what serves ``sim`` on a bound socket, which it closes; ``host`` is for the log."""
     config = uvicorn.Config(
         App(sim),
+        host=host,
         http=WatchedProtocol,
         ws="none",
         loop="uvloop",

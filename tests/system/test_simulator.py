@@ -16,7 +16,7 @@ from tests.system.running import eventually
 from tests.wire.serving import read_to_end, read_until
 
 DEADLINE_S = 60
-RUNNING = re.compile(r"INFO:     Uvicorn running on http://127\.0\.0\.1:(\d+) \(Press CTRL\+C")
+RUNNING = re.compile(r"INFO:     Uvicorn running on http://localhost:(\d+) \(Press CTRL\+C")
 STREAM = {
     "model": "m", "prompt": "hello", "max_tokens": 30, "ignore_eos": True, "stream": True,
 }  # fmt: skip

@@ -122,7 +122,7 @@ def serving(**changed) -> Iterator[Served]:
     sim = build(options(**changed), clock=time.monotonic, wall=lambda: float(CREATED))
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    running = server(sim, listener)
+    running = server(sim, listener, "127.0.0.1")
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
