@@ -6,6 +6,7 @@ once.
 """
 
 import re
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -40,7 +41,7 @@ class Chunk(msgspec.Struct):
 
     choices: list[Choice] | None = None
     usage: Usage | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Chunk)

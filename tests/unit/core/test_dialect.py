@@ -32,7 +32,14 @@ SAMPLES = {
     "audio": {}, "web_search_options": {}, "functions": [{"name": "f"}],
     "function_call": "auto", "prompt_token_ids": [1], "prompt_token_ids_b64": "AQ==",
 }  # fmt: skip
-SHAPED = {"model", "prompt", "messages", "stream_options", "max_tokens", "max_completion_tokens"}
+SHAPED = {
+    "model",
+    "prompt",
+    "messages",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+}
 BASE = {
     "completions": {"model": "m", "prompt": "p"},
     "chat": {"model": "m", "messages": [{"role": "user", "content": 'a"model":"x"'}]},

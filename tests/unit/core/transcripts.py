@@ -1,4 +1,4 @@
-"""What trtllm-serve of each era puts on the wire, byte by byte, and requests that it answers."""
+"""What trtllm-serve of each era puts on the wire, byte by byte, and requests for it."""
 
 from gateway.core.body import cut
 from gateway.core.chunks import Identity

@@ -1,0 +1,137 @@
+import json
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    UnsupportedByReplica,
+    UpstreamError,
+)
+from gateway.core.refusal import message_of, refusal
+
+
+def flat(message):
+    return json.dumps(
+        {
+            "object": "error",
+            "message": message,
+            "type": "BadRequestError",
+            "param": None,
+            "code": 400,
+        }
+    ).encode()
+
+
+FORBIDDEN = (
+    "[{'type': 'extra_forbidden', 'loc': ('body', 'enable_thinking'), "
+    "'msg': 'Extra inputs are not permitted', 'input': False}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (flat("a"), "a"),
+        (b'{"error":"a"}', "a"),
+        (b'{"detail":"a"}', "a"),
+        (b'{"error":{"message":"a","code":null}}', "a"),
+        (b'{"error":{}}', ""),
+        (b'{"detail":[{"loc":["body","n"]}]}', "[{'loc': ['body', 'n']}]"),
+        (b"{}", ""),
+        (b"null", ""),
+        (b"<html>", ""),
+        (b'{"error":"\xff"}', ""),
+        (b"[" * 50_000, ""),
+    ],
+)
+def test_the_message_of_each_error_shape(body, message):
+    assert message_of(body) == message
+
+
+@given(status=st.integers(100, 599), body=st.binary(max_size=60))
+def test_any_reply_becomes_an_error_of_ours(status, body):
+    assert refusal(status, body).status in {400, 502}
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        (
+            (
+                "The sum of prompt length (72417.0), query length (0) should not exceed "
+                "max_num_tokens (69632)"
+            ),
+            "up to 69632 tokens",
+        ),
+        (
+            (
+                "`default_max_tokens` (-152) must be greater than 0, `default_max_tokens` "
+                "(-152) = max_seq_len (8192) - `splited_prompt_len` (8000) - ..."
+            ),
+            "up to 8192 tokens",
+        ),
+        ("The prompt is too long", "longer than this model's context"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_said_to_be_too_long(message, limit):
+    refused = refusal(400, flat(message))
+    assert isinstance(refused, ContextLengthExceeded)
+    assert limit in str(refused)
+    assert not refused.retryable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        flat(FORBIDDEN),
+        json.dumps({"error": FORBIDDEN}).encode(),
+        json.dumps({"error": f"1 validation error:\n  {FORBIDDEN[1:-1]}\n\n  File x"}).encode(),
+        (
+            b'{"detail":[{"type":"extra_forbidden","loc":["body","enable_thinking"],'
+            b'"msg":"Extra inputs are not permitted","input":false}]}'
+        ),
+    ],
+)
+def test_the_field_that_a_replica_refuses_is_named(body):
+    refused = refusal(422 if b"detail" in body else 400, body)
+    assert type(refused) is InvalidRequest
+    assert refused.param == "enable_thinking"
+
+
+def test_what_a_release_cannot_do_is_not_the_clients_mistake():
+    refused = refusal(400, flat("Multiple response is not supported in PyTorch workflow"))
+    assert isinstance(refused, UnsupportedByReplica)
+
+
+def test_a_value_that_the_replica_finds_wrong_is_the_clients():
+    refused = refusal(400, flat("Invalid grammar at 3: secret prompt"))
+    assert type(refused) is InvalidRequest
+    assert "secret" not in str(refused)
+
+
+@pytest.mark.parametrize("message", ["", "CUDA out of memory", "'NoneType' has no attribute"])
+def test_any_other_400_is_a_fault_of_the_replica_and_may_be_tried_elsewhere(message):
+    failed = refusal(400, flat(message))
+    assert isinstance(failed, UpstreamError)
+    assert failed.retryable
+    assert "CUDA" not in str(failed)
+
+
+@pytest.mark.parametrize("status", [201, 301, 401, 403, 429, 500, 503])
+def test_another_status_is_a_fault_of_the_replica(status):
+    failed = refusal(status, flat(FORBIDDEN))
+    assert isinstance(failed, UpstreamError)
+    assert str(status) in str(failed)
+
+
+def test_a_reply_that_repeats_a_hostile_prompt_costs_little():
+    began = time.process_time()
+    for words in ("Extra inputs ", "prompt length (1) ", "only ", "default_max_tokens "):
+        with suppress(UpstreamError):
+            refusal(400, flat(words * 80_000))
+    assert time.process_time() - began < 2
