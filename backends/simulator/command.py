@@ -164,7 +164,7 @@ def _settings(options: Options, constants: Profile) -> Settings:
     type=click.Choice(list(DIALECTS)),
     default="1.2",
     show_default=True,
-    help="The release that is imitated.",
+    help="The release that is imitated; 1.2 is as 1.1 where public sources are silent.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of noise, faults and sampling."

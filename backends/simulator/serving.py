@@ -122,7 +122,7 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
 
 
 def server(sim: Simulator, listener: socket.socket, host: str) -> uvicorn.Server:
-    """Return what serves ``sim`` on a bound socket, which it closes; ``host`` is for the log."""
+    """Return what serves ``sim`` on a bound socket, and closes it; ``host`` is for the log."""
     config = uvicorn.Config(
         App(sim),
         host=host,

@@ -112,3 +112,45 @@ def test_a_reasoning_parser_thinks_first_and_then_says_the_same(simulator):
         "".join(d.get("reasoning_content", "") for d in deltas) == message["reasoning_content"]
     )
     assert "".join(d.get("content", "") for d in deltas) == plain
+
+
+def test_older_releases_name_a_guided_call_anew_in_every_delta(simulator):
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    body = chat(tools=[TOOL], tool_choice=named, stream=True)
+    chunks = events(simulator(dialect="1.1").post(CHAT, body))
+    deltas = [c["choices"][0]["delta"] for c in chunks[1:]]
+    calls = [d["tool_calls"][0] for d in deltas if d.get("tool_calls")]
+    assert len({call["id"] for call in calls}) == len(calls) > 1
+    assert {call["function"]["name"] for call in calls} == {"get_weather"}
+    arguments = "".join(call["function"]["arguments"] for call in calls)
+    assert json.loads(arguments) == {"city": "some city", "days": 0}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_1_0_has_reasoning_only_with_a_parser_and_only_while_thinking(simulator):
+    body = chat(max_tokens=3000, stream=True)
+    thinking = events(simulator(dialect="1.0", reasoning_parser="deepseek-r1").post(CHAT, body))
+    keys = [tuple(c["choices"][0]["delta"]) for c in thinking]
+    assert keys[1] == ("content", "reasoning_content", "tool_calls")
+    assert keys[-1] == ("content", "tool_calls")
+
+
+def test_a_tool_call_cut_by_the_limit_ends_with_length(simulator):
+    served = simulator(tool_parser="qwen3")
+    body = chat("What is the weather?", tools=[TOOL], max_tokens=12)
+    choice = served.post(CHAT, body).json["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"] == []
+
+
+def test_earlier_calls_and_their_results_are_part_of_the_prompt(simulator):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "sunny"}]},
+    ]
+    body = {"model": "m", "messages": messages, "tools": [TOOL], "max_tokens": 3}
+    reply = simulator(dialect="main", tool_parser="qwen3").post(CHAT, body).json
+    assert reply["choices"][0]["message"]["tool_calls"] == []
+    assert reply["usage"]["prompt_tokens"] > 30
