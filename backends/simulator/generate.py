@@ -37,7 +37,10 @@ async def generate(
         entry.fault = fault.kind
         if fault.scope is Scope.HEAD:
             await fail_before_head(fault, sim, connection, send)
-            entry.finished_at = sim.clock()
+            if connection.lost:
+                entry.closed_at = sim.clock()
+            else:
+                entry.finished_at = sim.clock()
             return
     try:
         order = _read_order(sim, body, scope, chat=chat)

@@ -21,7 +21,9 @@ def test_a_hanging_server_accepts_and_never_answers(simulator):
     client.settimeout(0.3)
     with pytest.raises(TimeoutError):
         client.recv(1)
+    assert served.entries()[-1]["closed_at"] is None
     client.close()
+    eventually(lambda: served.entries()[-1]["closed_at"], "the close was seen")
 
 
 def test_an_end_before_the_head_is_empty(simulator):
