@@ -7,6 +7,7 @@ closed all the same is replaced once, unseen; one that is lost later took the re
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Collection
 from typing import cast
 
@@ -169,8 +170,9 @@ class Upstream:
                 f"no connection to the replica within {connect_s:g} s"
             ) from None
         except OSError as problem:
-            reason = problem.strerror or "no connection"
-            raise UpstreamConnectFailed(f"the replica cannot be reached: {reason}") from None
+            raise UpstreamConnectFailed(
+                f"the replica cannot be reached: {_reason(problem)}"
+            ) from None
         return connection
 
     def _take(self) -> Connection | None:
@@ -218,6 +220,11 @@ async def _exchange(
     except BaseException:
         answer.close()
         raise
+
+
+def _reason(problem: OSError) -> str:
+    # Not its own text: asyncio writes the address into it, which is not for clients to know.
+    return os.strerror(problem.errno) if (problem.errno or 0) > 0 else "no connection"
 
 
 class Upstreams:

@@ -1,0 +1,144 @@
+"""The data port over scripted replicas: everything real but the fleet and its board."""
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import httpx
+
+from gateway.api.data import create_data_app
+from gateway.api.server import HttpServer, listening_socket
+from gateway.core.picking import LeastInFlight, WeightedPick
+from gateway.core.snapshot import FleetSnapshot, Limits, ModelView, Timeouts
+from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.pipeline import Pipeline
+from gateway.dataplane.upstream import Upstreams
+from gateway.telemetry.passthrough import PassThrough
+from tests.fakes.client import StreamingClient
+from tests.fakes.replica import settled
+
+QUICK = Timeouts(connect_s=5, first_token_s=30, between_tokens_s=30, total_s=60)
+COMPLETION = b'{"model":"m","prompt":"p"}'
+STREAMED = b'{"model":"m","prompt":"p","stream":true}'
+
+
+class Leases:
+    """The board of one worker."""
+
+    def __init__(self):
+        self.open = Counter()
+        self.peak = Counter()
+
+    def loads(self, columns):
+        return [self.open[column] for column in columns]
+
+    def add(self, column, delta):
+        self.open[column] += delta
+        self.peak[column] = max(self.peak[column], self.open[column])
+
+
+class Recorder:
+    """Keeps the facts of every request."""
+
+    def __init__(self):
+        self.running = 0
+        self.facts = []
+
+    def admitted(self, facts):  # noqa: ARG002 - protocol
+        self.running += 1
+
+    def record(self, facts, mark):  # noqa: ARG002 - protocol
+        self.facts.append(facts)
+
+
+@dataclass
+class DataGateway:
+    """A worker's data plane."""
+
+    replicas: list
+    settings: dict = field(default_factory=dict)
+    known: dict = field(default_factory=dict)
+    """Of the snapshot."""
+    leases: Leases = field(default_factory=Leases)
+    recorder: Recorder = field(default_factory=Recorder)
+    failed: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.upstreams = Upstreams(clock=time.perf_counter)
+        self.running = set()
+        self.publish()
+        self.app = create_data_app(self.plane())
+
+    def publish(self, **changes):
+        settings = {"timeouts": QUICK, "limits": Limits()} | self.settings | changes
+        model = ModelView(
+            name="m",
+            created_at=1,
+            aliases=("alias", "with/slash"),
+            **({"replicas": tuple(r.view for r in self.replicas)} | settings),
+        )
+        self.snapshot = FleetSnapshot(version=1, **({"models": {"m": model}} | self.known))
+
+    def plane(self):
+        ids = iter(range(10**9))
+        pipeline = Pipeline(
+            leases=self.leases,
+            picker=WeightedPick([(LeastInFlight(), 1.0)], Random(1)),
+            upstream=self.upstreams.get,
+            on_failure=lambda replica: self.failed.append(replica.id),
+            clock=time.perf_counter,
+        )
+        return DataPlane(
+            snapshot=lambda: self.snapshot,
+            pipeline=pipeline,
+            recorder=self.recorder,
+            tracer=PassThrough(),
+            clock=time.perf_counter,
+            wall_clock=lambda: 1_800_000_000.5,
+            new_id=lambda: f"{next(ids):032x}",
+            running=self.running,
+        )
+
+    @property
+    def facts(self):
+        return self.recorder.facts[-1]
+
+    def client(self, **known):
+        return StreamingClient(self.app, **known)
+
+    async def post(self, body=COMPLETION, path="/v1/completions", **known):
+        client = self.client()
+        await client.post(path, body, **known)
+        return client
+
+    @asynccontextmanager
+    async def serving(self):
+        """Serve on a free port; give an HTTP client of it."""
+        sock = listening_socket("127.0.0.1", 0)
+        server = HttpServer(self.app)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[sock]))
+            await settled(lambda: server.started)
+            try:
+                async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+                    yield client
+            finally:
+                server.stop_accepting()
+
+
+@asynccontextmanager
+async def gateway_over(*replicas, known=None, **settings):
+    """Give a data plane over replicas that listen; nothing of it is left open at the end."""
+    async with AsyncExitStack() as stack:
+        for column, replica in enumerate(replicas):
+            replica.name, replica.column = f"r{column}", column
+            await stack.enter_async_context(replica.listening())
+        gateway = DataGateway([*replicas], settings, known or {})
+        stack.callback(gateway.upstreams.close)
+        yield gateway
+        assert +gateway.leases.open == Counter(), "a lease was not given back"
+        assert gateway.running == set()

@@ -1,0 +1,390 @@
+import asyncio
+import socket
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.core.errors import (
+    UpstreamConnectFailed,
+    UpstreamDisconnected,
+    UpstreamProtocolError,
+)
+from gateway.dataplane.upstream import IDLE_S, Upstream, Upstreams
+from tests.fakes.replica import (
+    REPLY,
+    STREAM,
+    Step,
+    answering,
+    chunk,
+    head,
+    reply,
+    says,
+    settled,
+    stream,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def upstream_to(*scripts, clock=time.perf_counter):
+    async with answering(*scripts).listening() as replica:
+        upstream = Upstream("127.0.0.1", replica.port, clock=clock)
+        try:
+            yield upstream, replica
+        finally:
+            upstream.close()
+
+
+async def ask(upstream, *, until_s=20.0):
+    async def wait(answer):
+        await answer.head(asyncio.get_running_loop().time() + until_s)
+
+    return await upstream.ask(
+        "/v1/completions", b'{"a":1}', headers=b"x-request-id: q\r\n", connect_s=5, wait=wait
+    )
+
+
+async def read_all(answer, *, until_s=20.0):
+    parts = []
+    try:
+        while True:
+            piece = await answer.read(asyncio.get_running_loop().time() + until_s)
+            if piece is None:
+                return b"".join(parts)
+            parts.append(piece[1])
+    finally:
+        answer.close()
+
+
+async def test_a_request_goes_out_whole_and_its_answer_comes_back():
+    async with upstream_to([reply()]) as (upstream, replica):
+        answer = await ask(upstream)
+        assert (answer.status, answer.connect_s >= 0) == (200, True)
+        assert await read_all(answer) == REPLY
+    start, body = replica.requests[0]
+    lines = start.lower().split(b"\r\n")
+    assert lines[0] == b"post /v1/completions http/1.1"
+    assert b"host: 127.0.0.1:%d" % replica.port in lines
+    assert b"content-length: 7" in lines
+    assert b"content-type: application/json" in lines
+    assert b"x-request-id: q" in lines
+    assert body == {"a": 1}
+
+
+async def test_a_connection_is_used_again_after_a_whole_answer():
+    async with upstream_to([reply()], [stream("a", "b")], [reply()]) as (upstream, replica):
+        for _ in range(3):
+            answer = await ask(upstream)
+            await read_all(answer)
+        assert answer.connect_s is None
+        assert (len(replica.requests), replica.connections) == (3, 1)
+
+
+async def test_answers_at_the_same_time_each_have_a_connection_and_the_newest_goes_first():
+    async with upstream_to([reply()]) as (upstream, replica):
+        answers = await asyncio.gather(*[ask(upstream) for _ in range(3)])
+        for answer in answers:
+            await read_all(answer)
+        assert replica.connections == 3
+        newest = upstream._idle[-1]
+        answer = await ask(upstream)
+        assert answer._carrier is newest
+        await read_all(answer)
+        assert replica.connections == 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [reply(more=b"connection: close\r\n")],
+        [stream("a")[:-5], Step.STALL],
+        [reply() + b"x"],
+        [reply() + reply()],
+        [reply(), reply(), Step.STALL],
+    ],
+    ids=["said so", "not whole", "extra byte", "two in one", "two"],
+)
+async def test_a_connection_is_not_used_again_after_anything_else(script):
+    async with upstream_to(script, [reply()]) as (upstream, replica):
+        answer = await ask(upstream)
+        await answer.read(asyncio.get_running_loop().time() + 20)
+        await settled(lambda: True)
+        answer.close()
+        answer.close()  # safe to call twice
+        if upstream._idle:  # the second answer has not arrived yet: it will be its end
+            await settled(lambda: not upstream._idle)
+        answer = await ask(upstream)
+        assert await read_all(answer) == REPLY
+        assert replica.connections == 2
+
+
+async def test_two_answers_in_one_read_lose_nothing_of_the_first():
+    async with upstream_to([reply() + reply()]) as (upstream, _):
+        assert await read_all(await ask(upstream)) == REPLY
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"zz\r\n", b"5\r\nab", b"-1\r\n", b"\x00"], ids=["size", "cut", "minus", "nul"]
+)
+async def test_what_came_before_broken_framing_can_be_read(garbage):
+    async with upstream_to([STREAM + chunk(b"good") + garbage, Step.CLOSE]) as (upstream, _):
+        answer = await ask(upstream)
+        got = await answer.read(asyncio.get_running_loop().time() + 20)
+        assert got[1].startswith(b"good")
+        with pytest.raises((UpstreamProtocolError, UpstreamDisconnected)):
+            await read_all(answer)
+
+
+async def test_a_connection_that_the_server_closed_while_idle_is_forgotten():
+    async with upstream_to([reply()]) as (upstream, replica):
+        await read_all(await ask(upstream))
+        replica.hang_up()
+        await settled(lambda: not upstream._idle)
+        answer = await ask(upstream)
+        assert answer.connect_s is not None
+        await read_all(answer)
+        assert replica.connections == 2
+
+
+@pytest.mark.parametrize("end", [Step.CLOSE, Step.RESET])
+async def test_a_pooled_connection_that_is_stale_is_replaced_unseen(end):
+    async with upstream_to([reply()], [end], [reply()]) as (upstream, replica):
+        await read_all(await ask(upstream))
+        assert await read_all(await ask(upstream)) == REPLY
+        assert (len(replica.requests), replica.connections) == (3, 2)
+
+
+async def test_a_fresh_connection_that_is_closed_is_not_replaced():
+    async with upstream_to([Step.CLOSE], [reply()]) as (upstream, replica):
+        with pytest.raises(UpstreamDisconnected, match="closed the connection early"):
+            await ask(upstream)
+        assert replica.connections == 1
+
+
+async def test_a_pooled_connection_lost_after_its_answer_began_is_not_replaced():
+    async with upstream_to([reply()], [b"HTTP/1.1 2", Step.CLOSE]) as (upstream, replica):
+        await read_all(await ask(upstream))
+        with pytest.raises(UpstreamDisconnected):
+            await ask(upstream)
+        assert replica.connections == 1
+
+
+async def test_a_pooled_connection_lost_long_after_the_request_is_not_replaced():
+    now = [0.0]
+    crash = asyncio.Event()
+    async with upstream_to([reply()], [crash, Step.CLOSE], [reply()], clock=lambda: now[0]) as (
+        upstream,
+        replica,
+    ):
+        await read_all(await ask(upstream))
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(_error_of(ask(upstream)))
+            await settled(lambda: len(replica.requests) == 2)
+            now[0] = 5.0  # it worked on the request for five seconds: it took it down with it
+            crash.set()
+        assert isinstance(asked.result(), UpstreamDisconnected)
+        assert len(replica.requests) == 2
+
+
+async def _error_of(work):
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - the test looks at it
+        return error
+    return None
+
+
+async def test_connections_idle_for_too_long_are_all_dropped():
+    async with upstream_to([reply()]) as (upstream, replica):
+        for answer in await asyncio.gather(ask(upstream), ask(upstream)):
+            await read_all(answer)
+        for connection in upstream._idle:
+            connection.idle_at -= IDLE_S + 1
+        await read_all(await ask(upstream))
+        assert replica.connections == 3
+        await settled(lambda: replica.open == 1)
+
+
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection():
+    async with upstream_to([reply(), b"HTTP/1.1 408"]) as (upstream, replica):
+        await read_all(await ask(upstream))
+        await settled(lambda: not upstream._idle)
+        await settled(lambda: replica.open == 0)
+
+
+async def test_the_pool_has_a_limit(monkeypatch):
+    monkeypatch.setattr("gateway.dataplane.upstream._MOST_IDLE", 1)
+    async with upstream_to([reply()]) as (upstream, replica):
+        for answer in await asyncio.gather(ask(upstream), ask(upstream)):
+            await read_all(answer)
+        assert len(upstream._idle) == 1
+        await settled(lambda: replica.open == 1)
+
+
+async def test_a_closed_port_is_a_connection_that_failed():
+    async with upstream_to([reply()]) as (upstream, replica):
+        pass
+    upstream = Upstream("127.0.0.1", replica.port, clock=time.perf_counter)
+    with pytest.raises(UpstreamConnectFailed, match="cannot be reached: Connection refused"):
+        await ask(upstream)
+
+
+async def test_a_host_without_an_address_is_a_connection_that_failed():
+    upstream = Upstream("no-such-host.invalid", 80, clock=time.perf_counter)
+    with pytest.raises(UpstreamConnectFailed, match="cannot be reached: no connection"):
+        await ask(upstream)
+
+
+async def test_connecting_has_a_limit():
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # and nobody accepts
+        upstream = Upstream(*listening.getsockname(), clock=time.perf_counter)
+        with pytest.raises(UpstreamConnectFailed, match="no connection to the replica within"):
+            await upstream.ask("/", b"{}", headers=b"", connect_s=0, wait=None)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [b"garbage\r\n\r\n", b"HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nzz"],
+    ids=["no http", "upgrade"],
+)
+async def test_what_is_not_an_http_answer_is_a_protocol_error(wire):
+    async with upstream_to([wire, Step.STALL]) as (upstream, replica):
+        with pytest.raises(UpstreamProtocolError, match="not valid HTTP"):
+            await ask(upstream)
+        await settled(lambda: replica.open == 0)
+
+
+async def test_announcements_before_the_answer_are_passed_over():
+    announce = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    async with upstream_to([announce, reply()], [announce + reply()]) as (upstream, replica):
+        for _ in range(2):
+            answer = await ask(upstream)
+            assert answer.status == 200
+            assert await read_all(answer) == REPLY
+        assert replica.connections == 1
+
+
+async def test_an_answer_may_come_byte_by_byte():
+    wire = b"HTTP/1.1 100 Continue\r\n\r\n" + stream("a", "b")
+    script = [wire[i : i + 1] for i in range(len(wire))]
+    async with upstream_to(script) as (upstream, replica):
+        body = await read_all(await ask(upstream))
+        assert body.startswith(says("a"))
+        assert body.endswith(b"data: [DONE]\n\n")
+        await read_all(await ask(upstream))
+        assert replica.connections == 1
+
+
+async def test_waiting_for_the_head_ends_in_time_and_closes_the_connection():
+    async with upstream_to([Step.STALL]) as (upstream, replica):
+        with pytest.raises(TimeoutError):
+            await ask(upstream, until_s=0.05)
+        await settled(lambda: replica.left == 1)
+
+
+async def test_a_wait_for_more_that_ended_may_go_on():
+    go = asyncio.Event()
+    async with upstream_to([STREAM + chunk(b"a"), go, chunk(b"b") + b"0\r\n\r\n"]) as (
+        upstream,
+        _,
+    ):
+        answer = await ask(upstream)
+        loop = asyncio.get_running_loop()
+        assert (await answer.read(loop.time() + 20))[1] == b"a"
+        for wait_s in (0.05, 0.01):
+            with pytest.raises(TimeoutError):
+                await answer.read(loop.time() + wait_s)
+        go.set()
+        assert await read_all(answer) == b"b"
+
+
+async def test_a_limit_that_moves_away_is_followed():
+    go = asyncio.Event()
+    async with upstream_to([STREAM, go, chunk(b"a") + b"0\r\n\r\n"]) as (upstream, _):
+        answer = await ask(upstream)
+        loop = asyncio.get_running_loop()
+        with pytest.raises(TimeoutError):
+            await answer.read(loop.time() + 0.02)
+        loop.call_later(0.1, go.set)
+        assert await read_all(answer) == b"a"
+
+
+async def test_a_cancelled_wait_closes_the_connection():
+    async with upstream_to([Step.STALL]) as (upstream, replica):
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(ask(upstream))
+            await settled(lambda: len(replica.requests) == 1)
+            asked.cancel()
+        await settled(lambda: replica.left == 1)
+
+
+async def test_a_reader_that_stops_holds_the_replica_back():
+    piece = chunk(b"x" * 65536)
+    async with upstream_to([STREAM, *[piece] * 400, b"0\r\n\r\n"]) as (upstream, replica):
+        answer = await ask(upstream)
+        await settled(lambda: answer._paused)
+        held = sum(len(body) for _, body in answer._arrived)
+        assert held < 1 << 20  # one read past the mark, of 26 MB that were offered
+        assert len(await read_all(answer)) == 400 * 65536
+        await read_all(await ask(upstream))  # reading goes on on this connection
+        assert replica.connections == 1
+
+
+async def test_a_paused_answer_that_is_closed_or_lost_does_no_harm():
+    piece = chunk(b"x" * 65536)
+    many = [STREAM, *[piece] * 40]
+    async with upstream_to([*many, Step.STALL], [*many, Step.RESET], [reply()]) as (
+        upstream,
+        replica,
+    ):
+        answer = await ask(upstream)
+        await settled(lambda: answer._paused)
+        answer.close()
+        await settled(lambda: replica.left == 1)
+        answer = await ask(upstream)
+        await settled(lambda: answer._paused)
+        with pytest.raises(UpstreamDisconnected):
+            await read_all(answer)
+        assert await read_all(await ask(upstream)) == REPLY
+
+
+async def test_pools_are_kept_by_address_and_closed_with_their_replica():
+    upstreams = Upstreams(clock=time.perf_counter)
+    async with answering([reply()]).listening() as replica:
+        pool = upstreams.get("127.0.0.1", replica.port)
+        assert upstreams.get("127.0.0.1", replica.port) is pool
+        idle, busy = await ask(pool), await ask(pool)
+        await read_all(idle)
+        upstreams.keep_only([("127.0.0.1", replica.port)])
+        assert upstreams.get("127.0.0.1", replica.port) is pool
+        upstreams.close()
+        await settled(lambda: replica.open == 1)
+        assert await read_all(busy) == REPLY  # an answer under way goes on
+        await settled(lambda: replica.open == 0)  # and its connection is not kept
+        assert upstreams.get("127.0.0.1", replica.port) is not pool
+
+
+async def test_an_ipv6_address_stands_in_brackets():
+    upstream = Upstream("::1", 8000, clock=time.perf_counter)
+    assert b"Host: [::1]:8000\r\n" in upstream._rest
+
+
+async def test_arrivals_are_stamped_with_the_clock():
+    ticks = iter(range(10_000))
+    async with upstream_to([STREAM + chunk(b"a"), Step.STALL], clock=lambda: next(ticks)) as (
+        upstream,
+        _,
+    ):
+        answer = await ask(upstream)
+        at, _ = await answer.read(asyncio.get_running_loop().time() + 20)
+        assert isinstance(at, int)
+        answer.close()
+
+
+async def test_a_head_of_any_status_is_an_answer():
+    async with upstream_to([head(503, more=b"content-length: 0\r\n")]) as (upstream, _):
+        answer = await ask(upstream)
+        assert answer.status == 503
+        assert await read_all(answer) == b""
