@@ -113,9 +113,10 @@ class Worker:
                 watch_loop_lag(self._metrics.loop_lag, clock=self._clocks.monotonic)
             )
             await self._published.wait()
-            gc.freeze()
-            sock = listening_socket(self._settings.host, self._settings.port)
-            await self._server.serve(sockets=[sock])
+            if not self._server.should_exit:
+                gc.freeze()
+                sock = listening_socket(self._settings.host, self._settings.port)
+                await self._server.serve(sockets=[sock])
             link.cancel()
             lag.cancel()
         self._upstreams.close()
@@ -166,9 +167,8 @@ class Worker:
         self._stand_down(message.grace_s)
 
     def _stand_down(self, grace_s: float) -> None:
-        if not self._published.is_set():  # never served: nothing to finish
-            raise SystemExit(0)
         self._server.stop_accepting()
+        self._published.set()  # if it has not served yet, it never will
         asyncio.get_running_loop().call_later(grace_s, self._cut)
 
     def _cut(self) -> None:

@@ -67,6 +67,7 @@ class Hub:
         self._listeners: list[Callable[[], None]] = []
         self._links: set[WorkerLink] = set()
         self._published: Publish | None = None
+        self._ending: StandDown | None = None
         self._scrapes = 0
         self._server: asyncio.Server | None = None
 
@@ -117,7 +118,8 @@ class Hub:
                 self._stand_down(link, grace_s)
 
     def stand_down_all(self, grace_s: float) -> None:
-        """Tell every worker to finish what it has and to end."""
+        """Tell every worker, and each one that comes later, to finish and to end."""
+        self._ending = StandDown(grace_s)
         for link in self._known():
             link.standing_down = False
             self._stand_down(link, grace_s)
@@ -178,6 +180,8 @@ class Hub:
                 link.hello = message
                 if self._published is not None:
                     link.send(self._published)
+                if self._ending is not None:
+                    self._stand_down(link, self._ending.grace_s)
             case Serving():
                 link.serving = not link.standing_down
                 for listener in self._listeners:

@@ -36,8 +36,10 @@ async def test_a_killed_worker_comes_back_and_the_other_one_serves_on(
     def back():
         metrics = httpx.get(gateway.admin_url + "/metrics").text
         up = [line for line in metrics.splitlines() if line.startswith("trtgw_worker_up")]
-        pids = worker_pids(gateway)
-        return len(pids) == 2 and before[0] not in pids and len(up) == 2
+        return len(up) == 2 and all(line.endswith(" 1.0") for line in up) and killed_gone()
+
+    def killed_gone():
+        return before[0] not in worker_pids(gateway)
 
     eventually(back, "two workers run again", every_s=0.01)
     note_figures("killed_worker", back_after_s=round(time.monotonic() - killed_at, 2))
@@ -45,6 +47,14 @@ async def test_a_killed_worker_comes_back_and_the_other_one_serves_on(
     assert all(s.complete for s in seen)
     board = gateway.admin("/admin/replicas")["items"]
     assert sum(r["in_flight"] for r in board) == 0, "the dead worker's requests are forgotten"
+
+
+async def test_a_worker_that_comes_as_the_gateway_ends_ends_too(start_gateway, tmp_path):
+    gateway = start_gateway(config=config_of(tmp_path), ready={MODEL: 2})
+    os.kill(worker_pids(gateway)[0], signal.SIGKILL)
+    eventually(lambda: len(worker_pids(gateway)) == 2, "its successor starts", every_s=0.005)
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.process.wait(timeout=30) == 0
 
 
 async def test_workers_serve_on_while_the_supervisor_is_gone_and_hand_over_to_the_next_one(
