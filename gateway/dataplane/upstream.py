@@ -224,7 +224,8 @@ async def _exchange(
 
 def _reason(problem: OSError) -> str:
     # Not its own text: asyncio writes the address into it, which is not for clients to know.
-    return os.strerror(problem.errno) if (problem.errno or 0) > 0 else "no connection"
+    number = problem.errno or 0
+    return os.strerror(number) if number > 0 else "no connection"
 
 
 class Upstreams:

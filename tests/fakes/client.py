@@ -13,6 +13,8 @@ class StreamingClient:
         self.stall_after = stall_after
         self.stalled = asyncio.Event()
         self.gone = asyncio.Event()
+        self.begun = asyncio.Event()
+        """Part of the answer's body came."""
         self.status: int | None = None
         self.headers: dict[bytes, bytes] = {}
         self.chunks: list[bytes] = []
@@ -53,6 +55,7 @@ class StreamingClient:
             return
         if message["body"]:
             self.chunks.append(message["body"])
+            self.begun.set()
         self.ended = not message["more_body"]
         if self.stall_after is not None and len(self.chunks) >= self.stall_after:
             self.stalled.set()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -65,6 +66,7 @@ class DataGateway:
     leases: Leases = field(default_factory=Leases)
     recorder: Recorder = field(default_factory=Recorder)
     failed: list = field(default_factory=list)
+    on_failure: Callable = lambda: None
 
     def __post_init__(self):
         self.upstreams = Upstreams(clock=time.perf_counter)
@@ -88,7 +90,7 @@ class DataGateway:
             leases=self.leases,
             picker=WeightedPick([(LeastInFlight(), 1.0)], Random(1)),
             upstream=self.upstreams.get,
-            on_failure=lambda replica: self.failed.append(replica.id),
+            on_failure=self._failed,
             clock=time.perf_counter,
         )
         return DataPlane(
@@ -102,6 +104,10 @@ class DataGateway:
             running=self.running,
         )
 
+    def _failed(self, replica):
+        self.failed.append(replica.id)
+        self.on_failure()
+
     @property
     def facts(self):
         return self.recorder.facts[-1]
@@ -109,8 +115,10 @@ class DataGateway:
     def client(self, **known):
         return StreamingClient(self.app, **known)
 
-    async def post(self, body=COMPLETION, path="/v1/completions", **known):
+    async def post(self, body=COMPLETION, path="/v1/completions", *, begun=None, **known):
+        """Return the client once it has its answer; ``begun`` is set as that begins."""
         client = self.client()
+        client.begun = begun or client.begun
         await client.post(path, body, **known)
         return client
 
@@ -140,5 +148,5 @@ async def gateway_over(*replicas, known=None, **settings):
         gateway = DataGateway([*replicas], settings, known or {})
         stack.callback(gateway.upstreams.close)
         yield gateway
-        assert +gateway.leases.open == Counter(), "a lease was not given back"
+        assert not any(gateway.leases.open.values()), "a lease was not given back once"
         assert gateway.running == set()
