@@ -179,20 +179,24 @@ def _metric(family: Family) -> str:
 def commands() -> str:
     """Return the page of all commands: the help that each one prints."""
     lines = ["# Commands\n", _MADE]
-    for path, command in _commands("trtllm-gateway", cli):
-        context = click.Context(command, info_name=path, terminal_width=88)
-        lines += [f"## `{path}`\n", "```text", command.get_help(context), "```\n"]
+    for context in _contexts(cli, "trtllm-gateway", None):
+        said = context.command.get_help(context)
+        lines += [f"## `{context.command_path}`\n", "```text", said, "```\n"]
     return "\n".join(lines)
 
 
-def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield path, command
+def _contexts(
+    command: click.Command, name: str, parent: click.Context | None
+) -> Iterator[click.Context]:
+    """Yield the context of each command, made as click makes it: commands remember theirs."""
+    settings = {**command.context_settings, "terminal_width": 88}
+    context = click.Context(command, parent=parent, info_name=name, **settings)
+    yield context
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path)
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            if inner is not None:
-                yield from _commands(f"{path} {name}", inner)
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            if found is not None:
+                yield from _contexts(found, inner, context)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
