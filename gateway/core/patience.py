@@ -74,5 +74,5 @@ class Patience:
         if started:
             return UpstreamStalled(f"the replica sent nothing for {self._between_s:g} s")
         if at >= self.first_token_at:
-            return UpstreamTimeout(f"the replica sent no token within {self._first_s:g} s")
+            return UpstreamTimeout(f"the replica sent no token within {self._first_s:.4g} s")
         return None

@@ -66,13 +66,16 @@ class Attempt:
         # Limits run on the loop's clock, which timers use; measurements on the worker's, which
         # is finer. The request's start is carried over as its age.
         at = asyncio.get_running_loop().time()
-        return Patience(
+        patience = Patience(
             self.exchange.model.timeouts,
             stream=self.exchange.request.stream,
             prompt_bytes=self.exchange.request.prompt_bytes,
             started_at=at - (self.clock() - self.exchange.facts.started_at),
             at=at,
         )
+        if self.exchange.client.committed:  # an attempt before this one showed signs of life
+            patience.pinged(at)
+        return patience
 
     async def _ask(self, upstream: Upstream, patience: Patience) -> Answer:
         request, replica = self.exchange.request, self.replica
