@@ -7,10 +7,10 @@ lines are thrown away and counted, and the log says how many as soon as it can.
 import logging
 import os
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
-from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 
 from typing_extensions import override
 
@@ -26,6 +26,10 @@ from gateway.telemetry.request_line import request_fields
 
 CAPACITY = 8192
 """Lines that wait to be written."""
+GATHER_S = 0.1
+"""How long lines are gathered."""
+_WRITE_LINES = 256
+"""Lines that one write carries at most."""
 _STDERR = 2
 _CHATTY = ("httpx", "httpcore", "uvicorn.error")
 """Libraries that tell at level info of every probe, every start and every stop."""
@@ -44,10 +48,17 @@ class Logs(logging.Handler):
         wall: Callable[[], float],
         fields: Mapping[str, object],
         capacity: int = CAPACITY,
+        gather_s: float = GATHER_S,
     ) -> None:
         """Start the thread that gives rendered lines to ``write``, which may block.
 
-        ``wall`` is Unix time; ``fields`` are added to every line.
+        Args:
+            write: gets one or more whole lines.
+            render: makes a line.
+            wall: Unix time.
+            fields: added to every line.
+            capacity: lines that may wait; more are thrown away.
+            gather_s: how long lines are gathered after the first.
         """
         super().__init__()
         self._write = write
@@ -55,7 +66,10 @@ class Logs(logging.Handler):
         self._wall = wall
         self._fields = dict(fields)
         self._capacity = capacity
-        self._queue: SimpleQueue[logging.LogRecord | _Request | None] = SimpleQueue()
+        self._gather_s = gather_s
+        self._queue: deque[logging.LogRecord | _Request] = deque()
+        self._waiting = Event()
+        self._ending = Event()
         self._overflowed = 0
         self._unwritten = 0
         self._reported = 0
@@ -85,24 +99,37 @@ class Logs(logging.Handler):
 
     def finish(self, *, timeout_s: float) -> None:
         """Write what is queued, for ``timeout_s`` at most; blocks, and later lines are lost."""
-        self._queue.put(None)
+        self._ending.set()
+        self._waiting.set()
         self._thread.join(timeout_s)
 
     def _put(self, item: logging.LogRecord | _Request) -> None:
-        if self._queue.qsize() < self._capacity:
-            self._queue.put(item)
-        else:
+        if len(self._queue) >= self._capacity:
             self._overflowed += 1
+            return
+        self._queue.append(item)
+        if not self._waiting.is_set():
+            self._waiting.set()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            self._write_event(self._event(item))
-            lost = self.dropped - self._reported
-            if lost:
-                self._reported += lost
-                message = f"{lost} log lines were thrown away: they came faster than the sink"
-                fields = {"logger": __name__, "message": message, **self._fields}
-                self._write_event(LogEvent(self._wall(), "warning", "log", fields))
+        while not self._ending.is_set():
+            self._waiting.wait()
+            self._ending.wait(self._gather_s)
+            self._waiting.clear()  # before the queue is emptied: a later line sets it again
+            while self._queue:
+                self._write_some()
+
+    def _write_some(self) -> None:
+        lines: list[bytes] = []
+        while self._queue and len(lines) < _WRITE_LINES:
+            lines.append(self._line(self._event(self._queue.popleft())))
+        self._write_lines(lines)
+        lost = self.dropped - self._reported
+        if lost:
+            self._reported += lost
+            message = f"{lost} log lines were thrown away: they came faster than the sink"
+            fields = {"logger": __name__, "message": message, **self._fields}
+            self._write_lines([self._line(LogEvent(self._wall(), "warning", "log", fields))])
 
     def _event(self, item: logging.LogRecord | _Request) -> LogEvent:
         if isinstance(item, logging.LogRecord):
@@ -114,11 +141,18 @@ class Logs(logging.Handler):
         fields = {**request_fields(facts, trace_id), **self._fields}
         return LogEvent(at, "info", "request", fields, chosen=True)
 
-    def _write_event(self, event: LogEvent) -> None:
+    def _line(self, event: LogEvent) -> bytes:
         try:
-            self._write(self._render(event))
-        except Exception:  # noqa: BLE001 - one bad line or a lost sink must not end the log
+            return self._render(event)
+        except Exception:  # noqa: BLE001 - one bad line must not end the log
             self._unwritten += 1
+            return b""
+
+    def _write_lines(self, lines: list[bytes]) -> None:
+        try:
+            self._write(b"".join(lines))
+        except Exception:  # noqa: BLE001 - a lost sink must not end the log
+            self._unwritten += sum(map(bool, lines))
 
 
 def _message(record: logging.LogRecord) -> str:

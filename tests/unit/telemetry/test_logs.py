@@ -22,11 +22,11 @@ class Sink:
         self.lines = []
         self.fail = None
 
-    def __call__(self, line):
+    def __call__(self, lines):
         self.go.wait(60)
         if self.fail:
             raise self.fail
-        self.lines.append(json.loads(line))
+        self.lines += map(json.loads, lines.splitlines())
 
 
 @pytest.fixture
