@@ -4,6 +4,7 @@ All routes are raw ASGI with no middleware, and no other path exists: replicas h
 routes that a client must never reach.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -11,12 +12,13 @@ from urllib.parse import unquote
 import msgspec
 from litestar import Litestar, Request, Response, asgi
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from gateway.core.errors import (
     GatewayError,
+    GatewayInternal,
     MethodNotAllowed,
     ModelNotFound,
     RouteNotFound,
@@ -29,9 +31,9 @@ from gateway.dataplane.client import Client
 from gateway.dataplane.handler import DataPlane, Handler
 
 _MODELS = "/v1/models"
-_METHOD_NOT_ALLOWED = 405
+_LOG = logging.getLogger(__name__)
 Snapshots = Callable[[], FleetSnapshot]
-Answer = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
+Route = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
 
 
 def create_data_app(plane: DataPlane) -> Litestar:
@@ -49,7 +51,7 @@ def create_data_app(plane: DataPlane) -> Litestar:
         ],
         openapi_config=None,
         logging_config=None,
-        exception_handlers={HTTPException: _not_served},
+        exception_handlers={NotFoundException: _not_found, Exception: _broken},
     )
 
 
@@ -66,7 +68,10 @@ class ModelRoutes:
         _only_get(scope)
         key = gate.admit(dict(scope["headers"]), snapshot)
         path = scope["raw_path"].decode("latin-1").partition("?")[0]
-        name = unquote(path.removeprefix(_MODELS).strip("/"))
+        rest = path.removeprefix(_MODELS)
+        if rest and not rest.startswith("/"):  # the mount takes every path that begins alike
+            raise RouteNotFound(f"there is nothing at {path}")
+        name = unquote(rest.strip("/"))
         if not name:
             cards = [
                 _card(model.name, model)
@@ -114,7 +119,7 @@ class HealthRoutes:
 
 def _only_get(scope: HTTPScope) -> None:
     if scope["method"] not in {"GET", "HEAD"}:
-        raise MethodNotAllowed(f"{scope['path']} takes GET, not {scope['method']}")
+        raise MethodNotAllowed(scope["path"], scope["method"], allow="GET, HEAD")
 
 
 def _may_use(key: KeyView, model: ModelView) -> bool:
@@ -143,11 +148,11 @@ def _raw(
     return asgi(path, is_mount=is_mount, copy_scope=False)(serve)
 
 
-def _replying(answer: Answer) -> Callable[[HTTPScope, Receive, Send], Awaitable[None]]:
+def _replying(route: Route) -> Callable[[HTTPScope, Receive, Send], Awaitable[None]]:
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
         client = Client(scope, receive, send)
         try:
-            status, body = answer(scope)
+            status, body = route(scope)
         except GatewayError as failure:
             await client.fail(failure)
         else:
@@ -156,12 +161,19 @@ def _replying(answer: Answer) -> Callable[[HTTPScope, Receive, Send], Awaitable[
     return serve
 
 
-def _not_served(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    failure: GatewayError
-    if error.status_code == _METHOD_NOT_ALLOWED:
-        failure = MethodNotAllowed(f"{request.url.path} does not take {request.method}")
-    else:
-        failure = RouteNotFound(f"there is nothing at {request.url.path}")
+def _not_found(
+    request: Request[Any, Any, Any],
+    error: NotFoundException,  # noqa: ARG001 - the framework's signature
+) -> Response[bytes]:
+    return _rendered(RouteNotFound(f"there is nothing at {request.url.path}"))
+
+
+def _broken(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _LOG.error("%s failed in the gateway itself", request.url.path, exc_info=error)
+    return _rendered(GatewayInternal("the gateway failed on this request"))
+
+
+def _rendered(failure: GatewayError) -> Response[bytes]:
     return Response(
         error_body(failure), status_code=failure.status, media_type="application/json"
     )

@@ -105,6 +105,11 @@ class MethodNotAllowed(InvalidRequest):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, path: str, method: str, *, allow: str) -> None:
+        """Say which methods, as the ``Allow`` header lists them, the path takes."""
+        super().__init__(f"{path} takes {allow}, not {method}")
+        self.allow = allow
+
 
 class RequestTooLarge(InvalidRequest):
     """The body is over the model's limit."""

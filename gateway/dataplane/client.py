@@ -13,7 +13,13 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.core.errors import GatewayError, RequestTooLarge, error_body, error_event
+from gateway.core.errors import (
+    GatewayError,
+    MethodNotAllowed,
+    RequestTooLarge,
+    error_body,
+    error_event,
+)
 
 Header = tuple[bytes, bytes]
 
@@ -148,6 +154,8 @@ class Client:
         if error.retry_after_s is not None:
             more[b"retry-after"] = b"%d" % math.ceil(error.retry_after_s)
             more[b"retry-after-ms"] = b"%d" % round(error.retry_after_s * 1000)
+        if isinstance(error, MethodNotAllowed):
+            more[b"allow"] = error.allow.encode()
         await self.reply(error.status, error_body(error), more=more)
 
     async def _start(self, status: int, headers: list[Header]) -> None:

@@ -114,7 +114,7 @@ class Handler:
         plane = self._plane
         snapshot = plane.snapshot()
         if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{self._operation.path} takes POST, not {scope['method']}")
+            raise MethodNotAllowed(self._operation.path, scope["method"], allow="POST")
         key = gate.admit(client.asked, snapshot)
         facts.key_id, facts.tenant = key.id, key.tenant
         body = await client.body(

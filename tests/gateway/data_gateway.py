@@ -125,17 +125,17 @@ class DataGateway:
     @asynccontextmanager
     async def serving(self):
         """Serve on a free port; give an HTTP client of it."""
-        sock = listening_socket("127.0.0.1", 0)
         server = HttpServer(self.app)
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve(sockets=[sock]))
-            await settled(lambda: server.started)
-            try:
-                async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-                    yield client
-            finally:
-                server.stop_accepting()
+        with listening_socket("127.0.0.1", 0) as sock:
+            url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[sock]))
+                await settled(lambda: server.started)
+                try:
+                    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+                        yield client
+                finally:
+                    server.stop_accepting()
 
 
 @asynccontextmanager
