@@ -32,6 +32,7 @@ def model_settings(model: Model) -> ModelSettings:
         min=model.replicas.min,
         max=model.replicas.max,
         static=model.static,
+        static_source=model.source,
         timeouts=timeouts(model),
         limits=limits(model),
         attempts=model.retry.attempts,

@@ -115,7 +115,7 @@ class Prober:
         failures = self._failures.get(now.id, 0)
         verdict = judge(now.state, now.reason, failures, result, self._settings.failures)
         self._failures[now.id] = verdict.failures
-        if result.model is not None and not now.spec.model:
+        if result.model is not None and not now.spec.source:
             self._discovered(now, result.model)
         dialect = result.dialect or now.dialect
         self._registry.move(now.id, verdict.state, verdict.reason, dialect=dialect)

@@ -42,6 +42,8 @@ class ModelSettings:
     max: int = 4
     static: tuple[str, ...] = ()
     """URLs of replicas that somebody else runs."""
+    static_source: str | None = None
+    """What they must report to serve; None: whatever they do."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     attempts: int = 2

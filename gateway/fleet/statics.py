@@ -58,13 +58,16 @@ class Statics:
         return self._registry.update(record.id, desired=Desired.RUN)
 
     def discovered(self, record: ReplicaRecord, reported: str) -> None:
-        """Serve a replica as the model that it reports to be."""
-        try:
-            name = self._models.find(reported).name
-        except UnknownModel:
-            name = reported
+        """Ask the replica for what it reports; without a model, serve it as that."""
+        name = record.spec.model or self._name_of(reported)
         spec = replace(record.spec, model=name, source=reported)
         self._registry.update(record.id, spec=spec)
+
+    def _name_of(self, reported: str) -> str:
+        try:
+            return self._models.find(reported).name
+        except UnknownModel:
+            return reported
 
     def _put(
         self, url: str, settings: ModelSettings | None, origin: dict[str, str]
@@ -72,10 +75,11 @@ class Statics:
         replica_id = static_id_of(url)
         known = self._registry.get(replica_id)
         if known is None:
-            name, source = (settings.name, settings.source) if settings else ("", "")
-            spec = ReplicaSpec(name, source, STATIC, url=url, plan=origin)
+            name, source = (settings.name, settings.static_source) if settings else ("", None)
+            spec = ReplicaSpec(name, source or "", STATIC, url=url, plan=origin)
             return self._registry.add(replica_id, spec, "somebody else runs it", url=url)
         if settings is None:
             return known
-        spec = replace(known.spec, model=settings.name, source=settings.source)
+        source = settings.static_source or known.spec.source
+        spec = replace(known.spec, model=settings.name, source=source)
         return self._registry.update(replica_id, spec=spec)

@@ -149,3 +149,27 @@ async def test_registering_without_a_model_keeps_the_one_that_is_known(world):
     await fleet.register(URL, "big")
     operation = await fleet.register(URL)
     assert fleet.replica(operation.replica_id).spec.model == "big"
+
+
+async def test_without_a_source_it_is_asked_for_what_it_reports_under_the_models_own_name(
+    make_world,
+):
+    world = make_world(ModelSettings("own-name", "own-name", initial=0, static=(URL,)))
+    fleet = await world.boot()
+    await world.step(fleet, times=3)
+    (record,) = fleet.replicas()
+    assert record.state is S.READY
+    assert (record.spec.model, record.spec.source) == ("own-name", "found")
+    (view,) = fleet.snapshot(TEMPLATE).models["own-name"].replicas
+    assert view.source == "found"
+
+
+async def test_with_a_source_one_that_reports_something_else_does_not_serve(make_world):
+    model = ModelSettings("own-name", "a/b", initial=0, static=(URL,), static_source="a/b")
+    world = make_world(model)
+    world.probe.answers[URL] = ProbeResult(ProbeOutcome.WRONG_MODEL, "serves c/d", "c/d")
+    fleet = await world.boot()
+    await world.step(fleet, times=3)
+    assert status(fleet, "own-name").ready == 0
+    (record,) = fleet.replicas()
+    assert record.spec.source == "a/b"
