@@ -21,9 +21,14 @@ from tests.fakes.launcher import Crash, FakeLauncher, Host
 
 MODELS = (
     ModelSettings(
-        "big", "org/big", aliases=("large",), launcher="sim", initial=0, max=5,
+        "big",
+        "org/big",
+        aliases=("large",),
+        launcher="sim",
+        initial=0,
+        max=5,
         static_source="org/big",
-    ),  # fmt: skip
+    ),
     ModelSettings("small", "org/small", launcher="sim", initial=0, max=5),
 )
 
