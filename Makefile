@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 STEP := scripts/step
+PYTEST := pytest --numprocesses 2 --dist loadfile
 SOURCES := gateway backends tests scripts/docs.py
 
 .PHONY: help setup dev run test check format proof docs lock clean
@@ -24,7 +25,7 @@ run: $(VENV)/.run-ready  ## Start the demo on http://127.0.0.1:8080 (make run AR
 	@exec $(BIN)/trtllm-gateway serve --demo $(ARGS)
 
 test: dev  ## Run all tests (make test ARGS="-k relay")
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/$(PYTEST) $(ARGS)
 
 check: dev  ## Format, lint, types, imports, all tests, coverage: what CI runs
 	@$(STEP) "Format" $(BIN)/ruff format --check $(SOURCES)
@@ -33,7 +34,7 @@ check: dev  ## Format, lint, types, imports, all tests, coverage: what CI runs
 	@$(STEP) "Types of scripts" $(BIN)/mypy --no-error-summary scripts/docs.py
 	@$(STEP) "Imports" $(BIN)/lint-imports
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m $(PYTEST) $(ARGS)
 	@$(STEP) "Coverage data" $(BIN)/coverage combine --quiet
 	@$(STEP) "Coverage of gateway/core: 100 %" $(BIN)/coverage report --include='gateway/core/*' --fail-under=100
 	@$(STEP) "Coverage of all: 95 %" $(BIN)/coverage report --fail-under=95

@@ -38,7 +38,15 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield name and number of lines, docstring included, of each function."""
+    """Yield name and number of lines of each function; its docstring does not count."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
-            yield f"{named(path)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+            lines = node.end_lineno - node.lineno + 1 - _docstring_lines(node)
+            yield f"{named(path)}:{node.lineno} {node.name}", lines
+
+
+def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    if ast.get_docstring(node, clean=False) is None or first.end_lineno is None:
+        return 0
+    return first.end_lineno - first.lineno + 1
