@@ -190,17 +190,10 @@ class Leaving:
     ) -> None:
         self._timer.cancel()
         self._watcher.cancel()
-        if not self._left:
-            return
-        if kind is None:
-            # It left as the work was done: take the cancellation that is on its way.
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                kind = asyncio.CancelledError
-        self._task.uncancel()
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
-            raise ClientLeft from None
+        if self._left:
+            self._task.uncancel()
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise ClientLeft from None
 
     async def _watch(self) -> None:
         while (await self._client.receive())["type"] != "http.disconnect":
