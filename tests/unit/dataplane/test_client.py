@@ -75,7 +75,7 @@ async def test_the_status_goes_out_once_with_the_first_sign_of_life():
     assert (client.committed, client.content_sent) == (True, False)
     await client.stream(b"data: 1\n\n")
     await client.finish()
-    assert (client.content_sent, client.finished) == (True, more=True)
+    assert (client.content_sent, client.finished) == (True, True)
     assert [message["type"].rpartition(".")[2] for message in server.sent] == [
         "start", "body", "body", "body",
     ]  # fmt: skip
