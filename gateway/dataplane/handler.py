@@ -34,6 +34,7 @@ from gateway.telemetry.tracer import RequestTrace, Tracer
 
 _CLIENT_LEFT = 499
 _OK = 200
+_RETRY_AFTER_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -95,7 +96,8 @@ class Handler:
             await _tell(client, failure, facts)
         except asyncio.CancelledError:
             # Only the end of this worker cancels a request whose client is still there.
-            await _tell(client, ShuttingDown("this gateway is shutting down"), facts)
+            ends = ShuttingDown("this gateway is shutting down", retry_after_s=_RETRY_AFTER_S)
+            await _tell(client, ends, facts)
         except Exception:  # noqa: BLE001 - the last line of defence: the client gets an answer
             _LOG.exception("request %s failed in the gateway itself", facts.request_id)
             await _tell(client, GatewayInternal("the gateway failed on this request"), facts)

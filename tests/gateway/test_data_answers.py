@@ -238,6 +238,7 @@ async def test_a_worker_that_ends_tells_its_clients_so():
         assert b"[DONE]" not in streamed.body
         assert streamed.ended
         assert (waiting.status, waiting.error["code"]) == (503, "server_shutting_down")
+        assert waiting.headers[b"retry-after"] == b"1"
         outcomes = [facts.outcome for facts in gateway.recorder.facts]
         assert sorted(outcomes) == [Outcome.SHUTDOWN, Outcome.STREAM_BROKEN]
         await settled(lambda: replica.left == 2)

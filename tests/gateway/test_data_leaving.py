@@ -144,6 +144,20 @@ async def test_over_a_real_socket_a_client_that_hangs_up_is_noticed():
         assert {f.outcome for f in gateway.recorder.facts} == {Outcome.CLIENT_DISCONNECT}
 
 
+async def test_over_a_real_socket_a_client_that_reads_no_more_is_given_up():
+    replica = answering([STREAM, Flood(chunk(says("x" * 10_000)))])
+    limits = Timeouts(client_write_s=0.2)
+    async with gateway_over(replica, timeouts=limits) as gateway, gateway.serving() as http:
+        _, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port, limit=1024)
+        length = b"content-length: %d\r\n\r\n" % len(STREAMED)
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: h\r\n" + length + STREAMED)
+        await settled(lambda: gateway.recorder.facts)
+        assert gateway.facts.outcome is Outcome.CLIENT_DISCONNECT
+        await settled(lambda: replica.open == 0)
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_client_that_leaves_before_its_body_is_whole_is_no_error():
     async with gateway_over(answering()) as gateway:
         client = gateway.client()

@@ -93,6 +93,7 @@ async def test_without_a_known_key_nobody_is_served():
             assert client.error["type"] == "authentication_error"
             assert "wrong" not in client.error["message"]
         assert replica.requests == []
+        assert (await gateway.post(b"", "/v1/models", method="GET")).status == 401
         client = await gateway.post(COMPLETION, headers=bearer("open"))
         assert client.status == 200
         assert (gateway.facts.key_id, gateway.facts.tenant) == ("k1", "t")
