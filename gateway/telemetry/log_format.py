@@ -6,13 +6,16 @@ printable is escaped.
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
 from gateway.telemetry.redaction import redact, redact_fields
+from gateway.telemetry.request_line import RequestLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,12 @@ class LogEvent:
     level: str
     name: str
     """What kind of event; ``log`` for lines of the `logging` module."""
-    fields: Mapping[str, object]
+    fields: Mapping[str, object] | RequestLine
+    """Of a request every field was chosen to be logged; in all else secrets are looked for."""
     trace: str | None = None
     """A traceback."""
-    chosen: bool = False
-    """Whether every field was chosen to be logged; else secrets are looked for."""
+    process: Mapping[str, object] = field(default_factory=dict)
+    """Whose event it is, such as the worker's slot."""
 
 
 Render = Callable[[LogEvent], bytes]
@@ -53,13 +57,12 @@ def from_record(record: logging.LogRecord) -> LogEvent:
 
 def render_json(event: LogEvent) -> bytes:
     """Return one JSON object and a newline; ``ts`` is RFC 3339 in UTC."""
-    at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
-    line = {
-        "ts": at.replace("+00:00", "Z"),
-        "level": event.level,
-        "event": event.name,
-        **_fields(event),
-    }
+    head = {"ts": _instant(event.at), "level": event.level, "event": event.name}
+    if isinstance(event.fields, RequestLine):  # one for each request: no detour over a dict
+        parts = (head, event.fields, event.process)
+        inner = [part for each in parts if (part := msgspec.json.encode(each)[1:-1])]
+        return b"{%b}\n" % b",".join(inner)
+    line = {**head, **_fields(event)}
     if event.trace:
         line["exception"] = redact(event.trace)
     try:
@@ -86,7 +89,21 @@ def render_pretty(event: LogEvent) -> bytes:
 
 
 def _fields(event: LogEvent) -> dict[str, object]:
-    return dict(event.fields) if event.chosen else redact_fields(event.fields)
+    if isinstance(event.fields, RequestLine):
+        fields: dict[str, object] = msgspec.to_builtins(event.fields)
+    else:
+        fields = redact_fields(event.fields)
+    return {**fields, **event.process}
+
+
+def _instant(at: float) -> str:
+    second = math.floor(at)
+    return f"{_second(second)}.{int((at - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _one_line(value: object) -> str:

@@ -10,6 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from threading import Event, Thread
 
 from typing_extensions import override
@@ -22,7 +23,7 @@ from gateway.telemetry.log_format import (
     render_json,
     render_pretty,
 )
-from gateway.telemetry.request_line import request_fields
+from gateway.telemetry.request_line import request_line
 
 CAPACITY = 8192
 """Lines that wait to be written."""
@@ -128,18 +129,16 @@ class Logs(logging.Handler):
         if lost:
             self._reported += lost
             message = f"{lost} log lines were thrown away: they came faster than the sink"
-            fields = {"logger": __name__, "message": message, **self._fields}
-            self._write_lines([self._line(LogEvent(self._wall(), "warning", "log", fields))])
+            fields = {"logger": __name__, "message": message}
+            event = LogEvent(self._wall(), "warning", "log", fields, process=self._fields)
+            self._write_lines([self._line(event)])
 
     def _event(self, item: logging.LogRecord | _Request) -> LogEvent:
         if isinstance(item, logging.LogRecord):
-            event = from_record(item)
-            return LogEvent(
-                event.at, event.level, event.name, {**event.fields, **self._fields}, event.trace
-            )
+            return replace(from_record(item), process=self._fields)
         at, facts, trace_id = item
-        fields = {**request_fields(facts, trace_id), **self._fields}
-        return LogEvent(at, "info", "request", fields, chosen=True)
+        line = request_line(facts, trace_id)
+        return LogEvent(at, "info", "request", line, process=self._fields)
 
     def _line(self, event: LogEvent) -> bytes:
         try:

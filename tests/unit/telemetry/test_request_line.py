@@ -1,5 +1,11 @@
-from gateway.telemetry.request_line import request_fields
+import msgspec
+
+from gateway.telemetry.request_line import request_line
 from tests.fakes.facts import attempt, refused, streamed
+
+
+def request_fields(facts, trace_id):
+    return msgspec.to_builtins(request_line(facts, trace_id))
 
 
 def test_a_served_request_tells_who_what_where_and_how_long():
