@@ -1,0 +1,39 @@
+"""Ask a scripted replica through `Upstream`."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+from gateway.dataplane.upstream import Upstream
+from tests.fakes.replica import answering
+
+
+@asynccontextmanager
+async def upstream_to(*scripts, clock=time.perf_counter):
+    async with answering(*scripts).listening() as replica:
+        upstream = Upstream("127.0.0.1", replica.port, clock=clock)
+        try:
+            yield upstream, replica
+        finally:
+            upstream.close()
+
+
+async def ask(upstream, *, until_s=20.0):
+    async def wait(answer):
+        await answer.head(asyncio.get_running_loop().time() + until_s)
+
+    return await upstream.ask(
+        "/v1/completions", b'{"a":1}', headers=b"x-request-id: q\r\n", connect_s=5, wait=wait
+    )
+
+
+async def read_all(answer, *, until_s=20.0):
+    parts = []
+    try:
+        while True:
+            piece = await answer.read(asyncio.get_running_loop().time() + until_s)
+            if piece is None:
+                return b"".join(parts)
+            parts.append(piece[1])
+    finally:
+        answer.close()
