@@ -131,6 +131,16 @@ async def test_a_replica_that_cannot_be_reached_is_passed_over():
         assert gateway.facts.attempts[0].outcome is AttemptOutcome.CONNECT_ERROR
 
 
+async def test_facts_speak_only_of_what_the_client_got():
+    bad = answering(STREAM_FAULTS["content and error in one"])
+    async with gateway_over(bad, answering([Step.CLOSE])) as gateway:
+        gateway.leases.open[1] += 1
+        client = await gateway.post(STREAMED)
+        gateway.leases.open[1] -= 1
+        assert client.status == 502
+        assert (gateway.facts.ttft_s, gateway.facts.content_events) == (None, 0)
+
+
 MID_STREAM = {
     "cut": ([Step.CLOSE], "upstream_disconnected"),
     "reset": ([Step.RESET], "upstream_disconnected"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.body import cut
+from gateway.core.dialect import body_for
 from gateway.core.errors import GatewayError, InvalidRequest, PermissionDenied
 from gateway.core.fields import FIELDS
 from gateway.core.operation import CHAT, COMPLETIONS, OPERATIONS
@@ -48,6 +49,9 @@ def test_any_json_in_any_field_is_accepted_or_refused_with_its_name(data, operat
         assert 1 <= parsed.n <= parsed.best_of <= Limits().n
         assert parsed.prompts >= 1
         assert parsed.choices == parsed.n * parsed.prompts
+        goes_out = json.loads(body_for(parsed, source="s", dialect="main"))
+        assert None not in goes_out.values()
+        assert not {"max_tokens", "max_completion_tokens"} <= set(goes_out)
 
 
 def test_parsing_without_a_model_is_refused_as_well():
