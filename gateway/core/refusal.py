@@ -31,8 +31,10 @@ _NOT_SUPPORTED = re.compile(
     r"not supported|only .* are supported|is not enabled", re.IGNORECASE
 )
 _CLIENTS = re.compile(
-    r"validation error|Input should be|must be |should be |invalid (?:value|grammar|regex|json)"
-    r"|Field required|template|tool",
+    r"validation error|Input should be|Field required|invalid (?:value|grammar|regex|json)"
+    r"|require \S+ .*, got |exceed max_batch_size|unknown part type|\btemplate\b|\btools?\b"
+    r"|\b(?:prompt|token ids|n|best_of|logprobs|max_tokens|temperature|top_[kp]|seed)"
+    r" (?:must|should) (?:not )?be ",
     re.IGNORECASE,
 )
 _MAY_BE_THE_CLIENTS = frozenset({400, 404, 413, 422})

@@ -33,21 +33,15 @@ class SseReader:
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
-            chunk = _with_line_feeds(chunk)
+            # JSON escapes CR inside strings, so CR LF is always a line end. The LF of a CR at the
+            # very end comes with the next read.
+            chunk = chunk.replace(b"\r\n", b"\n")
         *events, self._tail = chunk.split(b"\n\n")
         if len(self._tail) > self._max_event:
             raise UpstreamProtocolError(
                 f"the replica sent an event of over {self._max_event} bytes"
             )
         return [payload for event in events if (payload := _payload(event))]
-
-
-def _with_line_feeds(chunk: bytes) -> bytes:
-    # JSON escapes CR inside strings, so a bare CR LF is always a line end. A CR at the very end
-    # stays: its LF comes with the next read.
-    if chunk.endswith(b"\r"):
-        return chunk[:-1].replace(b"\r\n", b"\n") + b"\r"
-    return chunk.replace(b"\r\n", b"\n")
 
 
 def _payload(event: bytes) -> bytes:

@@ -108,13 +108,39 @@ def test_what_a_release_cannot_do_is_not_the_clients_mistake():
     assert isinstance(refused, UnsupportedByReplica)
 
 
-def test_a_value_that_the_replica_finds_wrong_is_the_clients():
-    refused = refusal(400, flat("Invalid grammar at 3: secret prompt"))
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid grammar at 3: secret prompt",
+        "Prompt must not be empty",
+        "Token ids must not be negative",
+        "require temperature >= 0, got temperature=-1 (secret)",
+        "best_of should not be smaller than n",
+        "Tool 'secret' not found in provided tools.",
+        "Unknown part type: secret",
+        "Error rendering the chat template: secret",
+        "1 validation error for secret",
+        "40 sequences exceed max_batch_size (32)",
+    ],
+)
+def test_a_value_that_the_replica_finds_wrong_is_the_clients(message):
+    refused = refusal(400, flat(message))
     assert type(refused) is InvalidRequest
     assert "secret" not in str(refused)
 
 
-@pytest.mark.parametrize("message", ["", "CUDA out of memory", "'NoneType' has no attribute"])
+ENGINES = [
+    "",
+    "CUDA out of memory",
+    "'NoneType' has no attribute",
+    "CUDA toolkit mismatch",
+    "all tensors should be on the same device",
+    "[TensorRT-LLM][ERROR] Assertion failed: mBuffer must be allocated",
+    "Executor worker died",
+]
+
+
+@pytest.mark.parametrize("message", ENGINES)
 def test_any_other_400_is_a_fault_of_the_replica_and_may_be_tried_elsewhere(message):
     failed = refusal(400, flat(message))
     assert isinstance(failed, UpstreamError)
