@@ -33,8 +33,8 @@ class SseReader:
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
-            # JSON escapes CR inside strings, so CR LF is always a line end. The LF of a CR at the
-            # very end comes with the next read.
+            # JSON escapes CR inside strings, so CR LF is always a line end. The LF of a CR at
+            # the very end comes with the next read.
             chunk = chunk.replace(b"\r\n", b"\n")
         *events, self._tail = chunk.split(b"\n\n")
         if len(self._tail) > self._max_event:
