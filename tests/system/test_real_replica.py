@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from tests.system.running import gateway_config
@@ -32,11 +33,12 @@ def test_a_replica_named_on_the_command_line_is_served_under_the_model_it_report
     assert _complete(gateway.url, reported)["choices"][0]["text"] == direct
 
 
+@pytest.mark.parametrize("named", [{}, {"source": f"nvidia/{MODEL}"}], ids=["", "with source"])
 def test_two_static_replicas_in_the_file_are_served_under_the_name_given_there(
-    start_simulator, start_gateway, tmp_path
+    start_simulator, start_gateway, tmp_path, named
 ):
     urls = [start_simulator().url, start_simulator().url]
-    model = {"name": "llama-3.3-70b", "source": f"nvidia/{MODEL}", "static": urls}
+    model = {"name": "llama-3.3-70b", "static": urls, **named}
     config = gateway_config(tmp_path, models=[model])
     gateway = start_gateway(config=config, ready={"llama-3.3-70b": 2})
     assert _complete(gateway.url, "llama-3.3-70b")["model"] == "llama-3.3-70b"
