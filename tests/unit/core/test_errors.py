@@ -66,3 +66,9 @@ def test_an_error_is_rendered_as_the_sdks_expect_it():
     assert json.loads(error_body(error)) == {"error": body}
     assert error_event(error) == b"data: " + error_body(error) + b"\n\n"
     assert b"[DONE]" not in error_event(error)
+
+
+def test_a_method_that_is_not_allowed_says_which_are():
+    refused = errors.MethodNotAllowed("/v1/models", "PUT", allow="GET, HEAD")
+    assert str(refused) == "/v1/models takes GET, HEAD, not PUT"
+    assert refused.allow == "GET, HEAD"
