@@ -1,1 +1,4 @@
-"""What to do with a client's request: route it, relay the answer, measure both, run the fleet."""
+"""What to do with a client's request.
+
+Route it, relay the answer, measure both, run the fleet.
+"""

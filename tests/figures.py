@@ -1,6 +1,6 @@
 """Figures that tests measure: kept in ``docs/figures`` when asked for, forgotten otherwise.
 
-No test fails for a figure that depends on how busy the machine is; a figure is for people to read.
+No test fails for a figure that depends on how busy the machine is.
 """
 
 import json

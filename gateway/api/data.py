@@ -5,7 +5,7 @@ routes that a client must never reach.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,23 +36,45 @@ Snapshots = Callable[[], FleetSnapshot]
 Route = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
 
 
-def create_data_app(plane: DataPlane) -> Litestar:
+def create_data_app(plane: DataPlane) -> "DataApp":
     """Compose the application that a worker serves."""
-    inference = [_raw(op.path, Handler(op, plane)) for op in OPERATIONS]
     models = ModelRoutes(plane.snapshot)
     health = HealthRoutes(plane.snapshot)
-    return Litestar(
-        [
-            *inference,
-            _raw(_MODELS, _replying(models.answer), is_mount=True),
-            _raw("/health", _replying(health.health)),
-            _raw("/live", _replying(health.live)),
-            _raw("/ready", _replying(health.ready)),
-        ],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={NotFoundException: _not_found, Exception: _broken},
+    return DataApp(
+        {op.path: Handler(op, plane) for op in OPERATIONS},
+        Litestar(
+            [
+                _raw(_MODELS, _replying(models.answer), is_mount=True),
+                _raw("/health", _replying(health.health)),
+                _raw("/live", _replying(health.live)),
+                _raw("/ready", _replying(health.ready)),
+            ],
+            openapi_config=None,
+            logging_config=None,
+            exception_handlers={NotFoundException: _not_found, Exception: _broken},
+        ),
     )
+
+
+class DataApp:
+    """Hands inference straight to its handlers, and all else to Litestar.
+
+    A framework's routing costs as much as the whole choice of a replica, and its wrapper around
+    ``send`` is paid for each chunk (docs/decisions/0002-inference-beside-the-framework.md).
+    """
+
+    def __init__(self, inference: Mapping[str, Handler], rest: Litestar) -> None:
+        """Serve ``inference`` by exact path."""
+        self._inference = inference
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        handler = self._inference.get(scope["path"])
+        if handler is None or scope["type"] != ScopeType.HTTP:
+            await self._rest(scope, receive, send)
+        else:
+            await handler(scope, receive, send)
 
 
 class ModelRoutes:

@@ -174,14 +174,17 @@ class Hub:
             self._links.discard(link)
             link.close()
 
+    def _welcome(self, link: WorkerLink, hello: Hello) -> None:
+        link.hello = hello
+        if self._published is not None:
+            link.send(self._published)
+        if self._ending is not None:
+            self._stand_down(link, self._ending.grace_s)
+
     def _take(self, link: WorkerLink, message: ToSupervisor) -> None:
         match message:
             case Hello():
-                link.hello = message
-                if self._published is not None:
-                    link.send(self._published)
-                if self._ending is not None:
-                    self._stand_down(link, self._ending.grace_s)
+                self._welcome(link, message)
             case Serving():
                 link.serving = not link.standing_down
                 for listener in self._listeners:

@@ -34,6 +34,10 @@ def total(metrics, name):
     return sum(float(value) for value in re.findall(pattern, metrics, re.MULTILINE))
 
 
+def text_of(url):
+    return httpx.get(url, timeout=30).text
+
+
 def perf_metrics(gateway):
     return [
         entry["perf_metrics"]["timing_metrics"]
@@ -61,7 +65,7 @@ async def measured(start_gateway, tmp_path, *, requests, prompt_tokens):
         return len(engine) >= requests
 
     eventually(all_told, "the engine's times of every request")
-    metrics = httpx.get(gateway.admin_url + "/metrics", timeout=30).text
+    metrics = text_of(gateway.admin_url + "/metrics")
     return {
         "client_ttft_s": sum(s.content_at[0] - s.sent_at for s in seen),
         "least_client_ttft_s": min(s.content_at[0] - s.sent_at for s in seen),

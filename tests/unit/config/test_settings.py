@@ -44,7 +44,8 @@ def test_what_is_said_reaches_the_fleet():
         " sim: {profile: p, seed: 5, faults: ['hang:share=0.1']}}"
     )
     assert settings == ModelSettings(
-        name="a", aliases=("b",), source="org/checkpoint", static_source="org/checkpoint", precision="fp8", launcher="sim",
+        name="a", aliases=("b",), source="org/checkpoint",
+        static_source="org/checkpoint", precision="fp8", launcher="sim",
         min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2), attempts=3,
         overrides={"max_batch_size": 8},
         sim=SimOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
