@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
@@ -44,11 +45,21 @@ class Prometheus:
 
 
 def wait_until(condition, what):
+    """Poll until ``condition``; an answer of 503 means that Prometheus is not ready yet."""
     deadline = time.monotonic() + DEADLINE_S
-    while not condition():
+    while not _holds(condition):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {DEADLINE_S:g} s: {what}")
         time.sleep(0.05)
+
+
+def _holds(condition):
+    try:
+        return condition()
+    except urllib.error.HTTPError as error:
+        if error.code == 503:
+            return False
+        raise
 
 
 @contextmanager
