@@ -86,8 +86,8 @@ def parse(
         PermissionDenied: a scoped field without its scope.
     """
     model = model_name(fields)
-    values = {name: _checked(operation.name, name, raw, scopes) for name, raw in fields.items()}
-    present = {name: raw for name, raw in fields.items() if raw != _NULL}
+    present = _present(operation.name, fields, scopes)
+    values = {name: _value(operation.name, name, raw) for name, raw in present.items()}
     stream = bool(values.get("stream"))
     options = values.get("stream_options")
     if options is not None and not stream:
@@ -111,13 +111,22 @@ def parse(
     )
 
 
-def _checked(operation: str, name: str, raw: Raw, scopes: frozenset[str] | None) -> Any:  # noqa: ANN401 - any JSON value
-    field = FIELDS[operation].get(name)
-    if field is None:
-        raise InvalidRequest(_unknown(operation, name), param=name[:_LONGEST_NAME])
-    if field.scoped and scopes is not None and name not in scopes and raw != _NULL:
-        raise PermissionDenied(f'this API key may not send the field "{name}"', param=name)
-    return _value(operation, name, raw)
+def _present(
+    operation: str, fields: dict[str, Raw], scopes: frozenset[str] | None
+) -> dict[str, Raw]:
+    """Return the fields that are not null, each known and allowed."""
+    table = FIELDS[operation]
+    present = {}
+    for name, raw in fields.items():
+        field = table.get(name)
+        if field is None:
+            raise InvalidRequest(_unknown(operation, name), param=name[:_LONGEST_NAME])
+        if raw == _NULL:
+            continue
+        if field.scoped and scopes is not None and name not in scopes:
+            raise PermissionDenied(f'this API key may not send the field "{name}"', param=name)
+        present[name] = raw
+    return present
 
 
 def _value(operation: str, name: str, raw: Raw) -> Any:  # noqa: ANN401 - any JSON value

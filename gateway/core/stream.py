@@ -20,6 +20,7 @@ class AnswerStream:
 
     __slots__ = (
         "_begun",
+        "_choices",
         "_finished",
         "_held",
         "_identity",
@@ -41,6 +42,7 @@ class AnswerStream:
         """The answer is complete and ``[DONE]`` was handed out."""
         self.failure: UpstreamError | None = None
         """What broke the answer off after the events that `feed` returned last."""
+        self._choices = request.choices
         self._request = request
         self._identity = identity
         self._reader = SseReader()
@@ -108,14 +110,15 @@ class AnswerStream:
         chunk = read(payload)
         if chunk.error is not None:
             raise UpstreamError("the replica failed while it was answering")
-        for choice in chunk.choices or ():
-            self._note(choice, at)
-        if not chunk.choices and chunk.usage is not None:
+        if chunk.choices:
+            for choice in chunk.choices:
+                self._note(choice, at)
+        elif chunk.usage is not None:
             return self._count(payload, chunk)
-        return b"data: " + self._identity.of(payload) + b"\n\n"
+        return b"data: %b\n\n" % self._identity.of(payload)
 
     def _note(self, choice: Choice, at: float) -> None:
-        if not 0 <= choice.index < self._request.choices:
+        if not 0 <= choice.index < self._choices:
             raise UpstreamProtocolError("the replica answered a choice that was not asked for")
         if has_content(choice):
             self.meter.content(choice.index, at)
@@ -130,10 +133,10 @@ class AnswerStream:
         return b""
 
     def _finish(self) -> bytes:
-        missing = self._request.choices - len(self._finished)
+        missing = self._choices - len(self._finished)
         if missing:
             raise UpstreamDisconnected(
-                f"the replica ended its answer with {missing} of {self._request.choices} "
+                f"the replica ended its answer with {missing} of {self._choices} "
                 "choices unfinished"
             )
         self.done = True

@@ -51,7 +51,9 @@ class Answer:
         "status",
     )
 
-    def __init__(self, carrier: Carrier, *, connect_s: float | None) -> None:
+    def __init__(
+        self, carrier: Carrier, loop: asyncio.AbstractEventLoop, *, connect_s: float | None
+    ) -> None:
         """Read from ``carrier``.
 
         ``connect_s`` is how long connecting took, None if it was pooled.
@@ -61,7 +63,7 @@ class Answer:
         """Anything came at all."""
         self.connect_s = connect_s
         self._carrier: Carrier | None = carrier
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._arrived: deque[tuple[float, bytes]] = deque()

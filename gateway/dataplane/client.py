@@ -175,7 +175,7 @@ class Leaving:
         self._task = task
         self._write_s = write_s
         self._left = False
-        self._loop = asyncio.get_running_loop()
+        self._loop = task.get_loop()
 
     async def __aenter__(self) -> None:
         # Owned by this frame: it never outlives it.

@@ -103,6 +103,8 @@ class Upstream:
         self._host = host
         self._port = port
         self._clock = clock
+        # Asked for once: each time costs a system call (Python checks for a fork).
+        self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._closed = False
         name = f"[{host}]" if ":" in host else host
@@ -143,7 +145,7 @@ class Upstream:
         before = self._clock()
         pooled = self._take()
         if pooled is not None:
-            answer = Answer(pooled, connect_s=None)
+            answer = Answer(pooled, self._loop, connect_s=None)
             try:
                 await _exchange(pooled, answer, (head, body), wait)
             except UpstreamDisconnected:
@@ -154,15 +156,14 @@ class Upstream:
                 return answer
             before = self._clock()
         fresh = await self._connect(connect_s)
-        answer = Answer(fresh, connect_s=self._clock() - before)
+        answer = Answer(fresh, self._loop, connect_s=self._clock() - before)
         await _exchange(fresh, answer, (head, body), wait)
         return answer
 
     async def _connect(self, connect_s: float) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(connect_s):
-                _, connection = await loop.create_connection(
+                _, connection = await self._loop.create_connection(
                     lambda: Connection(self, self._clock), self._host, self._port
                 )
         except TimeoutError:
@@ -176,7 +177,7 @@ class Upstream:
         return connection
 
     def _take(self) -> Connection | None:
-        oldest = asyncio.get_running_loop().time() - IDLE_S
+        oldest = self._loop.time() - IDLE_S
         while self._idle:
             connection = self._idle.pop()
             if connection.idle_at >= oldest:
@@ -192,7 +193,7 @@ class Upstream:
         if self._closed or len(self._idle) >= _MOST_IDLE:
             connection.abort()
             return
-        connection.idle_at = asyncio.get_running_loop().time()
+        connection.idle_at = self._loop.time()
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
