@@ -111,14 +111,14 @@ class Identity:
 
     def of(self, payload: bytes) -> bytes:
         """Return a chunk's payload, or a whole answer's body, under this identity."""
+        match = _HEAD.match(payload)
+        if match is not None:
+            return self._head + payload[match.end() :]
         return _renamed(payload, self._head)
 
 
 def _renamed(payload: bytes, head: bytes) -> bytes:
-    match = _HEAD.match(payload)
-    if match is not None:
-        return head + payload[match.end() :]
-    # Keys in another order than trtllm-serve's: slower, and just as right.
+    """Do the same for keys in another order than trtllm-serve's: slower, and just as right."""
     fields = msgspec.json.decode(payload, type=dict[str, Raw])
     rest = [
         b"%b:%b" % (msgspec.json.encode(key), raw)

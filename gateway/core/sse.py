@@ -12,6 +12,8 @@ DONE = b"[DONE]"
 """Payload with which OpenAI-style servers close a stream."""
 
 _DATA = b"data:"
+_AROUND = b" \r\n"
+_LF = 10
 
 
 class SseReader:
@@ -30,6 +32,9 @@ class SseReader:
         Raises:
             UpstreamProtocolError: an event grew past the limit without ending.
         """
+        if not self._tail and _is_one_event(chunk):
+            payload = chunk[5:].strip(_AROUND)
+            return [payload] if payload else []
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
@@ -42,6 +47,12 @@ class SseReader:
                 f"the replica sent an event of over {self._max_event} bytes"
             )
         return [payload for event in events if (payload := _payload(event))]
+
+
+def _is_one_event(chunk: bytes) -> bool:
+    # What trtllm-serve writes for each event is nearly always what one read brings.
+    end = chunk.find(b"\n")
+    return chunk.startswith(_DATA) and end == len(chunk) - 2 and chunk[end + 1] == _LF
 
 
 def _payload(event: bytes) -> bytes:

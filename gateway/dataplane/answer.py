@@ -118,7 +118,9 @@ class Answer:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
                 self._arrived.append((at, body))
-                self._hold_back(len(body))
+                self._waiting_bytes += len(body)
+                if self._waiting_bytes > _HIGH_WATER_BYTES:
+                    self._hold_back()
             self._wake()
 
     def fail(self, failure: UpstreamError) -> None:
@@ -139,7 +141,7 @@ class Answer:
         while not self._head_seen:
             if self._failure is not None:
                 raise self._failure
-            await self._wait(until)
+            await self._change(until)
 
     async def read(self, until: float) -> tuple[float, bytes] | None:
         """Return the next bytes and when they arrived; None at the end of a whole answer.
@@ -155,7 +157,7 @@ class Answer:
                 return None
             if self._failure is not None:
                 raise self._failure
-            await self._wait(until)
+            await self._change(until)
 
     def close(self) -> None:
         """Give the connection back if the answer was read whole, else end it.
@@ -168,6 +170,9 @@ class Answer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # The parser calls back here: left alone, the two would hold each other until the
+        # garbage collector came, which would pause every stream.
+        del self._parser
         whole = self._complete and self._failure is None and not self._arrived
         if self._paused and carrier.transport is not None:
             carrier.transport.resume_reading()
@@ -176,35 +181,31 @@ class Answer:
     def _pop(self) -> tuple[float, bytes]:
         arrival = self._arrived.popleft()
         self._waiting_bytes -= len(arrival[1])
-        if (
-            self._paused
-            and self._waiting_bytes <= _LOW_WATER_BYTES
-            and self._carrier is not None
-        ):
+        if self._paused and self._waiting_bytes <= _LOW_WATER_BYTES:
+            self._let_on()
+        return arrival
+
+    def _let_on(self) -> None:
+        if self._carrier is not None:
             self._paused = False
             if self._carrier.transport is not None:
                 self._carrier.transport.resume_reading()
-        return arrival
 
-    def _hold_back(self, size: int) -> None:
-        self._waiting_bytes += size
-        if self._waiting_bytes > _HIGH_WATER_BYTES and not self._paused and self._carrier:
+    def _hold_back(self) -> None:
+        if not self._paused and self._carrier is not None:
             self._paused = True
             if self._carrier.transport is not None:
                 self._carrier.transport.pause_reading()
 
-    async def _wait(self, until: float) -> None:
-        """Wait for anything to happen, at most ``until``."""
+    def _change(self, until: float) -> "asyncio.Future[None]":
+        """Return what is done when anything happened; it fails with TimeoutError ``until``."""
         self._limit_at = until
         # One timer serves many waits: it is armed once and moves on when it finds the limit
         # moved.
         if self._timer is None or self._timer.when() > until:
             self._arm(until)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
@@ -213,13 +214,16 @@ class Answer:
 
     def _look_up(self) -> None:
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return
         if self._loop.time() >= self._limit_at:
-            self._waiter.set_exception(TimeoutError())
+            self._waiter = None
+            waiter.set_exception(TimeoutError())
         else:
             self._arm(self._limit_at)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -190,6 +190,9 @@ class Leaving:
     ) -> None:
         self._timer.cancel()
         self._watcher.cancel()
+        # Its cancellation keeps a trace of its frame, which knows this object: without the way
+        # back, all of it goes at once and not when the garbage collector comes.
+        del self._watcher, self._timer
         if self._left:
             self._task.uncancel()
             if kind is not None and issubclass(kind, asyncio.CancelledError):
