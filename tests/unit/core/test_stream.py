@@ -226,3 +226,10 @@ def test_garbage_raises_only_faults_of_the_replica(first, second):
         stream.closed()
     except UpstreamError as failed:
         assert failed.status == 502  # noqa: PT017 - garbage may also be no event at all
+
+
+def test_an_event_that_says_nothing_of_choices_or_usage_is_passed_on():
+    wire = says(0, b"a") + event(b'{"choices":[]}') + says(0, b"", b'"stop"') + event(DONE)
+    out, stream = follow(wire, completion(UNASKED))
+    assert [p["choices"] for p in payloads(out)][1] == []
+    assert stream.done
