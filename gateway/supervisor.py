@@ -5,6 +5,7 @@ does so before anything runs that would have to be stopped again.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ from gateway.state.liveness import is_alive
 from gateway.telemetry.tracing import TracingSettings, traces_endpoint
 from gateway.workers import Workers, WorkerSettings
 
+_LOG = logging.getLogger(__name__)
 _SWEEP_S = 1.0
 _LOOK_S = 0.05
 _KILL_AFTER_S = 2.0
@@ -81,6 +83,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
         loop.add_signal_handler(signal.SIGINT, self._asked_from_terminal)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         parts.hub.subscribe(self._worker_serves)
         await parts.hub.open(parts.config.state.dir)
         await parts.fleet.start()
@@ -163,6 +166,13 @@ class Supervisor:
     def _asked_from_terminal(self) -> None:
         self._by_terminal = True
         self._asked_to_end()
+
+    def _hung_up(self) -> None:
+        """End with the terminal; without one the signal asks for a reload, not there yet."""
+        if sys.stdin.isatty():
+            self._asked_from_terminal()
+        else:
+            _LOG.warning("SIGHUP: the configuration cannot be reloaded; restart to apply it")
 
     def _worker_serves(self) -> None:
         """Once all workers of this run serve, those of an earlier one may go."""

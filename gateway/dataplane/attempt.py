@@ -104,8 +104,10 @@ class Attempt:
         facts, client = self.exchange.facts, self.exchange.client
         stream = AnswerStream(self.exchange.request, self.exchange.identity)
 
+        facts.gaps_s = stream.meter.gaps_s  # grows as it streams: metrics look on meanwhile
+
         def first(arrived_at: float) -> None:
-            self.facts.first_content_at = arrived_at
+            self.facts.first_content_at = facts.first_content_at = arrived_at
             facts.first_relay_s = self.clock() - arrived_at
 
         try:
