@@ -53,7 +53,10 @@ def open_files(gateway):
     return {pid: sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in family}
 
 
-async def test_200_streams_at_once_are_each_whole_and_unmixed_and_leave_nothing(gateway):
+@pytest.mark.figures
+async def test_200_streams_at_once_are_each_whole_and_unmixed_and_leave_nothing(
+    gateway, note_figures
+):
     replica = gateway.ready_replicas(MODEL)[0]["url"]
     source = "nvidia/Llama-3.3-70B-Instruct-FP8"
     before = open_files(gateway)
@@ -76,10 +79,12 @@ async def test_200_streams_at_once_are_each_whole_and_unmixed_and_leave_nothing(
         return all(now[pid] <= count + 2 for pid, count in before.items())
 
     eventually(as_before, f"the sockets are closed; before: {before}", deadline_s=30)
+    note_figures("many_streams", streams=200, complete=200, same_text_as_the_replica=200)
 
 
+@pytest.mark.figures
 async def test_a_replica_killed_under_50_streams_costs_only_the_streams_it_had_begun(
-    start_gateway, tmp_path
+    start_gateway, tmp_path, note_figures
 ):
     config = gateway_config(tmp_path, models=[simulated(2)])
     gateway = start_gateway(config=config, ready={MODEL: 2})
@@ -103,8 +108,16 @@ async def test_a_replica_killed_under_50_streams_costs_only_the_streams_it_had_b
         assert b"[DONE]" not in s.payloads
     assert all(s.headers["x-trtgw-replica"] == victim["id"] for s in broken)
     gateway.wait_ready({MODEL: 2})  # the gateway started it again
+    note_figures(
+        "killed_replica",
+        streams=len(seen),
+        complete=len(seen) - len(broken),
+        ended_in_an_error_event=len(broken),
+        failed_before_their_first_content=sum(not s.content_at for s in broken),
+    )
 
 
+@pytest.mark.figures
 async def test_64_clients_that_leave_in_mid_stream_are_seen_to_leave_by_the_replica(
     gateway, note_figures
 ):

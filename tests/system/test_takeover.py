@@ -25,6 +25,7 @@ def _status(url):
     return httpx.get(url, timeout=10).status_code
 
 
+@pytest.mark.figures
 async def test_a_killed_worker_comes_back_and_the_other_one_serves_on(
     start_gateway, tmp_path, note_figures
 ):
