@@ -111,7 +111,11 @@ class Attempt:
             facts.first_relay_s = self.clock() - arrived_at
 
         try:
-            await relay(answer, stream, client, patience, first)
+            # In a task of its own, which this frame owns: it wakes for each event, and through
+            # the dozen frames above that costs more than to read the event.
+            await asyncio.get_running_loop().create_task(
+                relay(answer, stream, client, patience, first)
+            )
         finally:
             if client.content_sent:  # else another replica's stream may yet be this request's
                 _note_stream(facts, stream)
