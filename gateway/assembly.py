@@ -21,7 +21,13 @@ from backends.recipes import BUILTIN, RecipeInvalid, read_recipes
 from gateway.api.access import Access
 from gateway.api.admin_planning import Host
 from gateway.config import Config
-from gateway.config.secrets import SecretUnusable, admin_tokens, api_keys, key_pepper
+from gateway.config.secrets import (
+    SecretUnusable,
+    admin_tokens,
+    api_keys,
+    key_pepper,
+    replica_environ,
+)
 from gateway.config.settings import admin_port_hosts, data_port_hosts, fleet_settings
 from gateway.core.snapshot import FleetSnapshot
 from gateway.fleet.fleet import Dependencies, Fleet
@@ -177,6 +183,7 @@ async def _open(
     store = await SqliteStore.open(config.state.dir / "state.sqlite")
     instance = await store.instance_id()
     folder = config.state.dir / "replicas"
+    environ = replica_environ(config, os.environ)
     return Opened(
         lock=lock,
         logs=logs,
@@ -185,7 +192,9 @@ async def _open(
         admin_socket=admin_socket(config.admin.host, config.admin.port),
         store=store,
         launchers={
-            name: ProcessLauncher(folder, instance, name=name, clock=wall_clock)
+            name: ProcessLauncher(
+                folder, instance, name=name, environ=environ, clock=wall_clock
+            )
             for name in ("process", "sim")
         },
         probe=HttpProbe(),

@@ -5,6 +5,8 @@ Each rule is a generator of ``(key path, message)``, so that all of them report 
 
 from collections.abc import Iterator
 
+from pydantic import BaseModel
+
 from gateway.config.models import ModelKeys
 from gateway.config.problems import KeyPath, dotted
 from gateway.config.schema import Config
@@ -12,8 +14,6 @@ from gateway.config.secrets import SecretUnusable, read_secret
 from gateway.core.hosts import is_loopback
 
 Finding = tuple[KeyPath, str]
-
-_BUDGET = {"budget_share", "budget_min"}
 
 
 def findings(config: Config) -> Iterator[Finding]:
@@ -29,32 +29,39 @@ def findings(config: Config) -> Iterator[Finding]:
 
 def unused(config: Config) -> list[tuple[KeyPath, str]]:
     """Return the keys that are set and valid, but that this version does not act on yet."""
-    model_keys = (
-        "eject",
-        "autoscale",
-        "slo",
-        "routing",
-        "split",
-        "shadow",
-        "fallback",
-        "resume",
-    )
-    paths: list[KeyPath] = []
+    paths = [path for path in _UNUSED if _is_set(config, path)]
     blocks: list[tuple[KeyPath, ModelKeys]] = [(("defaults",), config.defaults)]
     blocks += [(("models", i), model) for i, model in enumerate(config.models)]
-    for path, block in blocks:
-        set_here = block.model_fields_set
-        paths += [(*path, key) for key in model_keys if key in set_here]
-        for section, keys in (("limits", {"concurrency", "queue"}), ("retry", _BUDGET)):
-            if section in set_here:
-                part = getattr(block, section).model_fields_set
-                paths += [(*path, section, key) for key in sorted(part & keys)]
-    if config.state.redis_url is not None:
-        paths.append(("state", "redis_url"))
+    for prefix, block in blocks:
+        paths += [(*prefix, *path) for path in _UNUSED_OF_MODELS if _is_set(block, path)]
     for i, key in enumerate(config.auth.keys):
         if key.limits.model_fields_set:
             paths.append(("auth", "keys", i, "limits"))
     return [(path, "is valid, but this version does not act on it yet") for path in paths]
+
+
+_UNUSED: tuple[KeyPath, ...] = (
+    ("server", "header_s"),
+    ("server", "body_s"),
+    ("state", "redis_url"),
+    ("telemetry", "log", "prefix_chain"),
+    ("docker",),
+)
+_UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
+    *((key,) for key in ("eject", "autoscale", "slo", "routing")),
+    *((key,) for key in ("split", "shadow", "fallback", "resume")),
+    *(("timeouts", key) for key in ("write_s", "queue_s")),
+    *(("limits", key) for key in ("concurrency", "queue")),
+    *(("retry", key) for key in ("budget_min", "budget_share")),
+)
+
+
+def _is_set(section: BaseModel, path: KeyPath) -> bool:
+    """Say whether somebody set the key at ``path`` below ``section``."""
+    key, *rest = path
+    if key not in section.model_fields_set:
+        return False
+    return not rest or _is_set(getattr(section, str(key)), tuple(rest))
 
 
 def _ports(config: Config) -> Iterator[Finding]:
@@ -91,6 +98,11 @@ def _secrets(config: Config) -> Iterator[Finding]:
         (("admin", "tokens", i, "token_file"), token.name, token.token_file)
         for i, token in enumerate(config.admin.tokens)
     ]
+    if config.secrets.hf_token_file is not None:
+        try:
+            read_secret(config.secrets.hf_token_file)
+        except SecretUnusable as error:
+            yield ("secrets", "hf_token_file"), str(error)
     names: set[tuple[object, str]] = set()
     holders: dict[str, str] = {}
     for path, name, file in files:

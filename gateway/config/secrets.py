@@ -4,7 +4,7 @@ Rule: a secret leaves this module only as a digest, and no message ever shows on
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
@@ -81,6 +81,16 @@ def api_keys(config: Config, pepper: bytes) -> dict[str, KeyView] | None:
         )
         for key in config.auth.keys
     }
+
+
+def replica_environ(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what replicas may inherit from: ``environ``, with the Hugging Face token if set.
+
+    Raises:
+        SecretUnusable: the token's file cannot be used.
+    """
+    file = config.secrets.hf_token_file
+    return {**environ} if file is None else {**environ, "HF_TOKEN": read_secret(file)}
 
 
 def admin_tokens(

@@ -4,7 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.config.loading import build
-from gateway.config.secrets import SecretUnusable, admin_tokens, api_keys, key_pepper
+from gateway.config.problems import ConfigInvalid
+from gateway.config.secrets import (
+    SecretUnusable,
+    admin_tokens,
+    api_keys,
+    key_pepper,
+    replica_environ,
+)
 from gateway.config.sources import parse_yaml
 from gateway.core.keys import digest_key
 from gateway.core.snapshot import KeyView
@@ -86,3 +93,19 @@ def test_a_key_that_became_unusable_is_named(tmp_path):
     file.write_text("short")
     with pytest.raises(SecretUnusable, match="not 5"):
         api_keys(checked, PEPPER)
+
+
+def test_the_hugging_face_token_reaches_replicas_from_its_file_alone(tmp_path):
+    file = tmp_path / "hf.token"
+    file.write_text("hf_0123456789abcdefghij\n")
+    with_file = config(f"secrets: {{hf_token_file: {file}}}")
+    assert replica_environ(with_file, {"HF_TOKEN": "old", "A": "b"}) == {
+        "HF_TOKEN": "hf_0123456789abcdefghij",
+        "A": "b",
+    }
+    assert replica_environ(config("{}"), {"HF_TOKEN": "old"}) == {"HF_TOKEN": "old"}
+
+
+def test_a_hugging_face_token_that_cannot_be_read_is_told_before_the_start(tmp_path):
+    with pytest.raises(ConfigInvalid, match="hf_token_file"):
+        config(f"secrets: {{hf_token_file: {tmp_path / 'none'}}}")
