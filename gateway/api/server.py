@@ -3,6 +3,7 @@
 Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
 """
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing_extensions import override
 KEEP_ALIVE_S = 75
 """Above what load balancers keep idle connections for, so that it is them who close."""
 _BACKLOG = 2048
+_LAST_REQUESTS_S = 0.3
+"""At the end: how long a connection that has just been made may take to send its request."""
 
 
 class HttpServer(uvicorn.Server):
@@ -60,6 +63,31 @@ class HttpServer(uvicorn.Server):
             self._on_started()
 
     @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening without turning anybody away, then let open responses finish.
+
+        What the kernel had queued on this socket would be reset with it, though the other
+        workers could serve it: it is accepted first. And a connection that has just come has
+        yet to send its request, so it gets a moment before idle connections are closed.
+        """
+        late = [connection for sock in sockets or () for connection in _queued(sock)]
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        loop = asyncio.get_running_loop()
+        for connection in late:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(_LAST_REQUESTS_S)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # typed as any protocol
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    @override
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the worker."""
@@ -68,6 +96,17 @@ class HttpServer(uvicorn.Server):
     def stop_accepting(self) -> None:
         """Close the listening socket and idle connections; running requests finish."""
         self.should_exit = True
+
+
+def _queued(sock: socket.socket) -> Iterator[socket.socket]:
+    """Accept what waits on a listening socket that does not block; nothing on a closed one."""
+    while True:
+        try:
+            connection, _ = sock.accept()
+        except OSError:
+            return
+        connection.setblocking(False)  # noqa: FBT003 - the library's signature
+        yield connection
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
