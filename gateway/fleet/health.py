@@ -28,6 +28,9 @@ class ProbeOutcome(StrEnum):
     """/health is fine, but a one-token completion failed."""
 
 
+_LOADS = "it loads, its port does not answer yet"
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One probe."""
@@ -69,8 +72,13 @@ def judge(state: S, reason: str, failures: int, result: ProbeResult, allowed: in
     if result.outcome is ProbeOutcome.WRONG_MODEL:
         return Verdict(S.UNHEALTHY, result.detail, failures)
     if state is S.LOADING or (state is not S.UNHEALTHY and failures < allowed):
-        return Verdict(state, result.detail if state is S.LOADING else reason, failures)
+        return Verdict(state, _loading(result) if state is S.LOADING else reason, failures)
     return Verdict(S.UNHEALTHY, result.detail, failures)
+
+
+def _loading(result: ProbeResult) -> str:
+    # trtllm-serve opens its port only when the model is loaded.
+    return _LOADS if result.outcome is ProbeOutcome.REFUSED else result.detail
 
 
 def names_model(reported: str, source: str) -> bool:

@@ -104,7 +104,9 @@ def _scale(operation: Operation, scene: Scene) -> Operation:
             return _failed(operation, f"replica {failed[0].id} failed: {failed[0].reason}")
         return _done(operation, f"{ready} ready")
     step = f"{ready} of {scene.wanted} ready" + (f", {leaving} leaving" if leaving else "")
-    share = round(ready / max(scene.wanted + leaving, 1), 2)
+    # Ready ones beyond the wanted are still to go: they are no progress.
+    share = round(min(ready, scene.wanted) / max(len(kept), scene.wanted, 1), 2)
+    share = round(share * len(kept) / (len(kept) + leaving), 2) if leaving and kept else share
     return replace(operation, step=step, progress=share, eta_s=scene.load_s)
 
 

@@ -55,7 +55,7 @@ async def test_loading_shows_how_far_it_is_once_a_load_was_seen(world):
     await world.step(fleet)
     await world.step(fleet, seconds=50)
     halfway = fleet.operation(operation.id)
-    assert halfway.step == "loading: no connection"
+    assert halfway.step == "loading: it loads, its port does not answer yet"
     assert (halfway.progress, halfway.eta_s) == (0.65, 50.0)
 
 
@@ -109,3 +109,16 @@ async def test_a_creation_whose_replica_is_forgotten_has_failed(world):
     creation = await fleet.create(ONE)
     fleet._registry.drop(creation.replica_id)
     assert fleet.operation(creation.id).error == "the replica was deleted before it was ready"
+
+
+async def test_a_scale_down_never_shows_more_than_all_of_it_done(world):
+    fleet = await world.boot()
+    await fleet.scale("big", 3)
+    await world.step(fleet, times=4)
+    operation = await fleet.scale("big", 1)
+    seen = []
+    for _ in range(8):
+        await world.step(fleet, seconds=1)
+        seen.append(fleet.operation(operation.id).progress)
+    assert all(0 <= progress <= 1 for progress in seen if progress is not None)
+    assert fleet.operation(operation.id).state is OperationState.DONE

@@ -48,7 +48,9 @@ async def test_it_is_served_once_it_comes_and_unregistering_leaves_it_running(wo
     world.probe.answers[URL] = ProbeResult(ProbeOutcome.REFUSED, "no connection")
     operation = await fleet.register(URL, "big")
     await world.step(fleet, seconds=5000, times=3)
-    assert fleet.operation(operation.id).step == "loading: no connection"
+    assert (
+        fleet.operation(operation.id).step == "loading: it loads, its port does not answer yet"
+    )
     world.probe.answers.clear()
     await world.step(fleet)
     record = fleet.replica(operation.replica_id)
