@@ -67,10 +67,6 @@ class Workers:
             for slot in range(self._count):
                 tasks.create_task(self._keep(slot))
 
-    def pids(self) -> dict[int, int]:
-        """Return the process id of each slot that has one."""
-        return {slot: process.pid for slot, process in self._processes.items()}
-
     def end(self) -> None:
         """Start no more: those that run end when they are told over the bus."""
         self._ending = True
@@ -87,6 +83,16 @@ class Workers:
         pause_s = 0.0
         while not self._ending:
             started_at = loop.time()
+            end = await self._live(slot)
+            early = loop.time() - started_at < _EARLY_S
+            pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S) if early else 0.0
+            if not self._ending:
+                _LOG.error("worker %d %s; a new one starts", slot, end)
+                await asyncio.sleep(pause_s)
+
+    async def _live(self, slot: int) -> str:
+        """Start a worker and return, when it has ended, how."""
+        try:
             process = await asyncio.create_subprocess_exec(
                 *self._command(slot),
                 env=self._env,
@@ -95,12 +101,10 @@ class Workers:
                 # workers in order.
                 start_new_session=True,
             )
-            self._processes[slot] = process
-            code = await process.wait()
-            del self._processes[slot]
-            self._on_exit()
-            early = loop.time() - started_at < _EARLY_S
-            pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S) if early else 0.0
-            if not self._ending:
-                _LOG.error("worker %d ended with code %s; a new one starts", slot, code)
-                await asyncio.sleep(pause_s)
+        except OSError as problem:  # no memory, no process left: it may pass
+            return f"could not be started ({problem})"
+        self._processes[slot] = process
+        code = await process.wait()
+        del self._processes[slot]
+        self._on_exit()
+        return f"ended with code {code}"
