@@ -23,8 +23,6 @@ class SimulatorOptions:
     max_batch_size: int | None = None
     faults: tuple[str, ...] = ()
     """Each ``KIND`` or ``KIND:key=value,...``."""
-    observe: bool = True
-    """Switch on statistics, request timings and KV events, as for a real replica."""
 
 
 _OBSERVE = (
@@ -37,8 +35,13 @@ _OBSERVE = (
 )
 
 
-def simulated(model: str, source: str, options: SimulatorOptions | None = None) -> ReplicaSpec:
-    """Return what runs a simulator of ``source`` under the gateway's name ``model``."""
+def simulated(
+    model: str, source: str, options: SimulatorOptions | None = None, *, observe: bool = True
+) -> ReplicaSpec:
+    """Return what runs a simulator of ``source`` under the gateway's name ``model``.
+
+    ``observe`` switches on statistics, request timings and KV events, as for a real replica.
+    """
     options = options or SimulatorOptions()
     argv = [sys.executable, "-m", "backends.simulator", "--model", source]
     argv += ["--host", "{host}", "--port", "{port}"]
@@ -52,7 +55,7 @@ def simulated(model: str, source: str, options: SimulatorOptions | None = None) 
         model=model,
         source=source,
         launcher="sim",
-        argv=(*argv, *(_OBSERVE if options.observe else ())),
+        argv=(*argv, *(_OBSERVE if observe else ())),
         concurrency=options.max_batch_size,
         plan={"recipe": "simulated", "profile": options.profile, "dialect": options.dialect},
     )

@@ -149,7 +149,13 @@ def _settings(options: Options, constants: Profile) -> Settings:
     )
 
 
-@click.command(name="sim", help=_HELP, epilog=_FAULTS)
+@click.command(
+    name="sim",
+    help=_HELP,
+    epilog=_FAULTS,
+    # As the gateway's own commands have it, whether it runs under them or by itself.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--model", required=True, help="Its name, or an existing directory.")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free port.")
 @click.option("--host", default="localhost", show_default=True, help="Where it listens.")

@@ -4,11 +4,12 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from backends.simulated import SimulatorOptions
 from gateway.config.models import Model, Section
 from gateway.config.schema import Config
 from gateway.core.hosts import allowed_hosts
 from gateway.core.snapshot import Limits, Timeouts
-from gateway.fleet.settings import FleetSettings, ModelSettings, SimOptions
+from gateway.fleet.settings import FleetSettings, ModelSettings
 
 _MASK = "***"
 
@@ -37,7 +38,7 @@ def model_settings(model: Model) -> ModelSettings:
         limits=limits(model),
         attempts=model.retry.attempts,
         overrides=dict(model.overrides),
-        sim=SimOptions(**_shared(model.sim, SimOptions)),
+        sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )
 
 

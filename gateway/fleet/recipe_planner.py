@@ -15,7 +15,7 @@ from backends.replica import ReplicaSpec
 from backends.simulated import SimulatorOptions, simulated
 from backends.trtllm.command import to_spec
 from gateway.fleet.planning import CreateRequest
-from gateway.fleet.settings import ModelSettings, SimOptions
+from gateway.fleet.settings import ModelSettings
 
 SIMULATED = "sim"
 
@@ -60,7 +60,7 @@ def _simulated(request: CreateRequest, settings: ModelSettings) -> ReplicaSpec |
         reason = f"a simulated replica has no option {', '.join(unknown)}"
         return Refusal("bad_override", reason, f"it has {known}")
     try:
-        options = msgspec.convert(asked, SimOptions)
+        options = msgspec.convert(asked, SimulatorOptions)
     except msgspec.ValidationError as problem:
         return Refusal("bad_override", f"overrides: {problem}")
-    return simulated(settings.name, settings.source, SimulatorOptions(**asdict(options)))
+    return simulated(settings.name, settings.source, options)

@@ -9,21 +9,8 @@ from typing import Any
 
 import msgspec
 
+from backends.simulated import SimulatorOptions
 from gateway.core.snapshot import Limits, Timeouts
-
-
-@dataclass(frozen=True, slots=True)
-class SimOptions:
-    """How a simulated replica behaves."""
-
-    profile: str | None = None
-    """``<model>-<precision>-<n>x<gpu>``; None lets the simulator choose by the model's name."""
-    dialect: str = "1.2"
-    seed: int = 0
-    time_scale: float = 1.0
-    start_s: float = 0.0
-    max_batch_size: int | None = None
-    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,7 @@ class ModelSettings:
     attempts: int = 2
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Options laid over the recipe's, for every replica of this model."""
-    sim: SimOptions = field(default_factory=SimOptions)
+    sim: SimulatorOptions = field(default_factory=SimulatorOptions)
 
     def fingerprint(self) -> str:
         """Return a text that changes when this block of the configuration changes.

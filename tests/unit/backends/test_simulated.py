@@ -33,6 +33,4 @@ def test_two_simulated_replicas_differ_when_their_options_do():
     plain, seeded = simulated("m", "m"), simulated("m", "m", SimulatorOptions(seed=1))
     assert spec_hash(plain) == spec_hash(simulated("m", "m"))
     assert spec_hash(plain) != spec_hash(seeded)
-    assert (
-        "--return-perf-metrics" not in simulated("m", "m", SimulatorOptions(observe=False)).argv
-    )
+    assert "--return-perf-metrics" not in simulated("m", "m", observe=False).argv

@@ -3,6 +3,7 @@ from dataclasses import fields
 
 import pytest
 
+from backends.simulated import SimulatorOptions
 from gateway.config.loading import build
 from gateway.config.settings import (
     admin_port_hosts,
@@ -12,7 +13,7 @@ from gateway.config.settings import (
 )
 from gateway.config.sources import parse_yaml
 from gateway.core.snapshot import Limits, Timeouts
-from gateway.fleet.settings import ModelSettings, SimOptions
+from gateway.fleet.settings import ModelSettings
 
 
 def config(text=""):
@@ -28,7 +29,7 @@ def test_a_model_that_says_nothing_gets_the_stages_own_defaults():
 
 
 @pytest.mark.parametrize(
-    ("key", "settings"), [("timeouts", Timeouts), ("limits", Limits), ("sim", SimOptions)]
+    ("key", "settings"), [("timeouts", Timeouts), ("limits", Limits), ("sim", SimulatorOptions)]
 )
 def test_the_files_defaults_are_the_stages_defaults(key, settings):
     section = getattr(config().defaults, key)
@@ -48,7 +49,7 @@ def test_what_is_said_reaches_the_fleet():
         static_source="org/checkpoint", precision="fp8", launcher="sim",
         min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2), attempts=3,
         overrides={"max_batch_size": 8},
-        sim=SimOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
+        sim=SimulatorOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
     )  # fmt: skip
 
 

@@ -3,9 +3,10 @@ import pytest
 from backends.gpus import Inventory, parse_spec
 from backends.plan import Refusal
 from backends.recipes import read_recipes
+from backends.simulated import SimulatorOptions
 from gateway.fleet.planning import CreateRequest
 from gateway.fleet.recipe_planner import RecipePlanner
-from gateway.fleet.settings import ModelSettings, SimOptions
+from gateway.fleet.settings import ModelSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -13,7 +14,10 @@ REAL = ModelSettings(
     "llama-3.3-70b", "nvidia/Llama-3.3-70B-Instruct-FP8", overrides={"max_batch_size": 256}
 )
 SIM = ModelSettings(
-    "llama", "org/llama", launcher="sim", sim=SimOptions("llama-3.3-70b-fp8-2xh100", seed=4)
+    "llama",
+    "org/llama",
+    launcher="sim",
+    sim=SimulatorOptions("llama-3.3-70b-fp8-2xh100", seed=4),
 )
 
 
