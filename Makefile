@@ -44,7 +44,7 @@ format: dev  ## Format the sources and apply the lint's safe fixes
 	@$(BIN)/ruff format $(SOURCES)
 
 proof: dev  ## Run the long tests and keep what they measure in docs/figures
-	@$(BIN)/pytest -m "proof or figures" --numprocesses 0 --figures docs/figures $(ARGS)
+	@$(BIN)/pytest -m "proof or figures" --numprocesses 0 --figures=docs/figures $(ARGS)
 
 docs: dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python scripts/docs.py
