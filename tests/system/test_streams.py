@@ -48,6 +48,27 @@ def in_flight(gateway):
     return sum(r["in_flight"] for r in gateway.admin("/admin/replicas")["items"])
 
 
+async def underway(gateway, streams):
+    """Wait until so many streams are in flight."""
+    await asyncio.to_thread(
+        eventually,
+        lambda: in_flight(gateway) >= streams,
+        f"{streams} streams run",
+        every_s=0.01,
+    )
+
+
+async def sending(replica, tokens=3):
+    """Wait until a simulated replica has sent so many tokens of some stream."""
+    url = replica["url"] + "/_sim/requests"
+
+    def sent():
+        items = httpx.get(url).json()["items"]
+        return any(r["stream"] and r["tokens_sent"] >= tokens for r in items)
+
+    await asyncio.to_thread(eventually, sent, "the replica sends", every_s=0.01)
+
+
 def open_files(gateway):
     family = [gateway.pid, *(p.pid for p in gateway.family())]
     return {pid: sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in family}
@@ -100,7 +121,7 @@ async def test_a_replica_killed_under_50_streams_costs_only_the_streams_it_had_b
     streams = [
         asyncio.ensure_future(stream(gateway.url, CHAT, asked(i, 60))) for i in range(50)
     ]
-    await asyncio.sleep(0.4)
+    await sending(victim)
     os.kill(pid, signal.SIGKILL)
     late = [stream(gateway.url, CHAT, asked(i, 8)) for i in range(50, 60)]
     seen = await asyncio.gather(*streams, *late)

@@ -12,7 +12,7 @@ import pytest
 from tests.system.family import worker_pids
 from tests.system.running import eventually, gateway_config, running_gateway
 from tests.system.streaming import stream
-from tests.system.test_streams import CHAT, MODEL, asked, simulated
+from tests.system.test_streams import CHAT, MODEL, asked, simulated, underway
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_workers_serve_on_while_the_supervisor_is_gone_and_hand_over_to_th
         running = [
             asyncio.ensure_future(stream(first.url, CHAT, asked(i, 300))) for i in range(20)
         ]
-        await asyncio.sleep(0.5)
+        await underway(first, 20)
         os.kill(first.pid, signal.SIGKILL)
         first.process.wait()
         alone = await stream(first.url, CHAT, asked(100, 4))
@@ -99,7 +99,7 @@ async def test_a_worker_that_is_alone_for_long_drains_by_itself(tmp_path):
     ) as gateway:
         (worker,) = worker_pids(gateway)
         running = asyncio.ensure_future(stream(gateway.url, CHAT, asked(0, 150)))
-        await asyncio.sleep(0.3)
+        await underway(gateway, 1)
         os.kill(gateway.pid, signal.SIGKILL)
         gateway.process.wait()
         seen = await running
@@ -114,7 +114,7 @@ async def test_sigterm_finishes_what_runs_and_refuses_what_comes(start_gateway, 
     running = [
         asyncio.ensure_future(stream(gateway.url, CHAT, asked(i, 100))) for i in range(10)
     ]
-    await asyncio.sleep(0.3)
+    await underway(gateway, 10)
     gateway.process.send_signal(signal.SIGTERM)
     eventually(lambda: _status(gateway.url + "/ready") == 503, "readiness is withdrawn")
     seen = await asyncio.gather(*running)
@@ -127,7 +127,7 @@ async def test_sigterm_finishes_what_runs_and_refuses_what_comes(start_gateway, 
 async def test_at_the_end_of_the_grace_a_stream_ends_in_an_error_event(start_gateway, tmp_path):
     gateway = start_gateway(config=config_of(tmp_path, grace_s=1), ready={MODEL: 2})
     running = asyncio.ensure_future(stream(gateway.url, CHAT, asked(0, 2000)))
-    await asyncio.sleep(0.5)
+    await underway(gateway, 1)
     gateway.process.send_signal(signal.SIGTERM)
     seen = await running
     assert not seen.complete
