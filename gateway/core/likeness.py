@@ -19,6 +19,7 @@ _PROBE = b"probe"
 _NOT_PLAIN = bytes(range(0x20)) + b'"\\'
 _PLAIN = bytes(byte for byte in range(256) if byte not in _NOT_PLAIN)
 _LONGEST_ID = 64
+_LONGEST_SIZE = 10
 
 
 def _head_of(length: int) -> bytes:
@@ -86,6 +87,19 @@ class Likeness:
         known = raw[:text_at], text_at, b"%x\r\n%b" % (size, self._shown_lead)
         self._by_length[length] = known
         return known
+
+
+def whole_chunk(raw: bytes, start: int) -> int:
+    """Return where the HTTP chunk ends that begins at ``start``; 0 if it is not all there."""
+    data_at = raw.find(b"\r\n", start, start + _LONGEST_SIZE) + 2
+    size = raw[start : data_at - 2]
+    if not size.isalnum():
+        return 0
+    try:
+        end = data_at + int(size, 16) + 2
+    except ValueError:
+        return 0
+    return end if end <= len(raw) else 0
 
 
 def learn(event: bytes, chunk: Chunk, shown: bytes) -> Likeness | None:

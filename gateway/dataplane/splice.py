@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.core.errors import UpstreamError
+from gateway.core.likeness import whole_chunk
 from gateway.core.patience import Patience
 from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
@@ -88,20 +89,37 @@ class Splice:
         self._over = True
         self._reframed = None
 
-    def lane(self, data: bytes) -> bool:
-        """Write what arrived unparsed, if it is an HTTP chunk of the usual kind.
+    def lane(self, data: bytes) -> int:
+        """Write what arrived unparsed, as far as it is HTTP chunks of the usual kind.
 
-        All that is done for most tokens is done here.
+        All that is done for most tokens is done here. Returns how many bytes were taken.
         """
         reframed = self._reframed
-        if reframed is not None:
-            chunk = reframed(data, self._clock())
-            if chunk is not None:
-                self._write_chunk(chunk)
-                return True
+        if reframed is None:
+            return 0
+        at = self._clock()
+        chunk = reframed(data, at)
+        if chunk is None:
+            return self._several(data, at)
+        self._write_chunk(chunk)
+        return len(data)
+
+    def _several(self, data: bytes, at: float) -> int:
+        """Take the chunks that `lane` would take one by one."""
+        taken: list[bytes] = []
+        start, end = 0, whole_chunk(data, 0)
+        while end and len(data) > end - start:
+            chunk = self._stream.reframed(data[start:end], at)
+            if chunk is None:
+                break
+            taken.append(chunk)
+            start, end = end, whole_chunk(data, end)
+        if taken:
+            self._write_chunk(b"".join(taken))
+        if start < len(data):
             # A full reading must first say again that a chunk begins where the next read does.
             self._reframed = None
-        return False
+        return start
 
     def take(self, body: bytes, at: float) -> None:
         """Read in full what arrived ``at``, and write it."""
