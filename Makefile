@@ -13,10 +13,10 @@ STEP := scripts/step
 PYTEST := pytest --numprocesses 2 --dist loadfile
 SOURCES := gateway backends tests scripts/docs.py
 
-.PHONY: help setup dev run test check format proof docs lock clean
+.PHONY: help setup dev run test check format proof bench docs lock clean
 
 help:  ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.run-ready  ## Make .venv with trtllm-gateway in it
 	@echo "Ready: $(BIN)/trtllm-gateway --help"
@@ -45,6 +45,9 @@ format: dev  ## Format the sources and apply the lint's safe fixes
 
 proof: dev  ## Run the long tests and keep what they measure in docs/figures
 	@$(BIN)/pytest -m "proof or figures" --numprocesses 0 --figures=docs/figures $(ARGS)
+
+bench: $(VENV)/.run-ready  ## Measure the data plane beside nginx (make bench ARGS="--rounds 5 --figures docs/figures")
+	@$(BIN)/python -m tests.bench compare $(ARGS)
 
 docs: dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python scripts/docs.py
