@@ -1,24 +1,37 @@
-"""``python -m tests.bench compare|scale``: what ``make bench`` and ``make bench-scale`` run."""
+"""``python -m tests.bench``: what ``make bench`` and ``make bench-scale`` run.
+
+Everything is in a temporary folder and on free ports, and ends with the command, also on
+Ctrl-C.
+"""
 
 import json
-import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
-from tests.bench import report
-from tests.bench.building import CannotMeasure, build
-from tests.bench.measuring import Load
+from tests.bench import comparing, page, report, scaling
+from tests.bench.building import CannotMeasure, Programs, build
+from tests.bench.layout import physical_cores
+from tests.bench.machine import machine
 from tests.bench.processes import allow_many_connections, unwind_on_signals
-from tests.bench.rounds import Runs, Scraper, measure_in_turn
 from tests.bench.scenarios import PATHS, SCENARIOS, USUAL
-from tests.bench.subjects import running_gateway, running_mock, running_nginx
+from tests.bench.tables import as_text
+
+_PATH = click.Choice(list(PATHS))
+_FIGURES = click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    help="Keep the figures in this folder; docs/figures: and write them into the page.",
+)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measure the gateway's data plane."""
     allow_many_connections()
@@ -28,8 +41,19 @@ def main() -> None:
 def _names(_context: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
     names = tuple(value.split(","))
     if unknown := set(names) - set(SCENARIOS):
-        raise click.BadParameter(f"no scenario {', '.join(sorted(unknown))}")
+        known = ", ".join(SCENARIOS)
+        raise click.BadParameter(f"no scenario {', '.join(sorted(unknown))}; there are {known}")
     return names
+
+
+def _counts(_context: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(int(word) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter("must be numbers with commas between them") from None
+    if min(counts) < 1:
+        raise click.BadParameter("must be 1 or more")
+    return counts
 
 
 @main.command()
@@ -37,51 +61,96 @@ def _names(_context: click.Context, _param: click.Parameter, value: str) -> tupl
 @click.option(
     "--scenarios", default=",".join(USUAL), show_default=True, callback=_names, metavar="A,B"
 )
-@click.option(
-    "--path", "paths", multiple=True, default=list(PATHS), type=click.Choice(list(PATHS))
-)
+@click.option("--path", "paths", multiple=True, default=list(PATHS), type=_PATH)
 @click.option("--patience", default=5.0, show_default=True, help="Seconds to wait for quiet.")
-@click.option("--figures", type=click.Path(path_type=Path), help="Keep the figures in here.")
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Measure nothing: record the worker in each scenario with py-spy, into FOLDER.",
+)
+@_FIGURES
 def compare(
     rounds: int,
     scenarios: tuple[str, ...],
     paths: tuple[str, ...],
     patience: float,
+    profile: Path | None,
     figures: Path | None,
 ) -> None:
     """Measure the gateway beside nginx, in interleaved rounds."""
-    plan = [(path, name) for path in paths for name in scenarios]
+    chosen = {name: SCENARIOS[name] for name in scenarios}
+    plan = comparing.Plan(paths, chosen, rounds, patience)
+    with _workshop() as (programs, folder):
+        cores = physical_cores()
+        if profile is not None:
+            comparing.record(plan, programs, folder, cores, profile)
+            return
+        runs = comparing.compare(plan, programs, folder, cores)
+    lines = report.lines(runs)
+    for path in paths:
+        rows = [asdict(line) for line in lines if line.path == path]
+        click.echo(f"\n{PATHS[path]}, medians of {rounds} rounds")
+        click.echo(as_text(report.COLUMNS, rows))
+    click.echo(f"\n{report.FOOTNOTE}")
+    _keep(figures, "data_plane", report.as_json(runs, machine()))
+    _fail_for(report.failures(runs))
+
+
+@main.command()
+@click.option(
+    "--workers", default="1,2,4,8", show_default=True, callback=_counts, metavar="N,N"
+)
+@click.option("--path", default="chat", show_default=True, type=_PATH)
+@click.option("--seconds", default=4.0, show_default=True, help="How long each look lasts.")
+@_FIGURES
+def scale(workers: tuple[int, ...], path: str, seconds: float, figures: Path | None) -> None:
+    """Measure how the gateway scales over workers, each on a core of its own."""
+    steps = []
+    with _workshop() as (programs, folder):
+        cores = physical_cores()
+        looks = scaling.Looks(seconds)
+        for step in scaling.measure_steps(programs, folder, cores, workers, path, looks):
+            steps.append(step)
+            click.echo(f"{step.workers} worker(s) measured")
+    kept = scaling.as_json(steps, path, machine())
+    click.echo(f"\n{PATHS[path]}\n{as_text(scaling.COLUMNS, kept['steps'])}")
+    click.echo(f"\n{scaling.FOOTNOTE}")
+    _keep(figures, "scaling", kept)
+    _fail_for(scaling.failures(steps))
+
+
+@main.command("page")
+def write_page() -> None:
+    """Write the kept figures into docs/performance.md."""
+    page.write()
+    click.echo(f"  docs/{page.PAGE.name}")
+
+
+@contextmanager
+def _workshop() -> Iterator[tuple[Programs, Path]]:
+    """Yield the compiled programs and a folder; tell what cannot be measured in one line."""
     try:
-        runs = _compared(plan, rounds, patience)
+        with TemporaryDirectory(prefix="trtgw-bench-") as name:
+            folder = Path(name)
+            yield build(folder), folder
     except CannotMeasure as problem:
         raise click.ClickException(str(problem)) from None
-    all_lines = report.lines(runs)
-    for path in paths:
-        click.echo(f"\n{PATHS[path]}, medians of {rounds} rounds\n{report.table(all_lines, path)}")
-    if figures is not None:
-        figures.mkdir(parents=True, exist_ok=True)
-        kept = report.as_json(runs, report.machine(os.cpu_count() or 1))
-        (figures / "data_plane.json").write_text(json.dumps(kept, indent=1) + "\n")
-    if failures := report.failures(runs):
+
+
+def _keep(folder: Path | None, name: str, figures: Mapping[str, Any]) -> None:
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    if folder.resolve() == page.FIGURES:
+        page.write()
+
+
+def _fail_for(failures: Sequence[str]) -> None:
+    if failures:
         click.echo("\n".join(failures), err=True)
         sys.exit(1)
-
-
-def _compared(plan: list[tuple[str, str]], rounds: int, patience_s: float) -> Runs:
-    ours, *rest = sorted(os.sched_getaffinity(0))
-    theirs = rest[-1:] or [ours]
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="trtgw-bench-")))
-        programs = build(folder)
-        mock = stack.enter_context(running_mock(programs, folder, theirs))
-        nginx = stack.enter_context(running_nginx(mock.port, folder, [ours]))
-        gateway = stack.enter_context(running_gateway([mock], folder, [ours]))
-        stack.enter_context(Scraper(gateway.admin_port or 0))
-        load = Load(programs.load, theirs, patience_s)
-        runs = measure_in_turn(load, (nginx, gateway), plan, rounds, lambda s: click.echo(s))
-        if not mock.stats()["traces"]:
-            raise CannotMeasure("no spans came: the gateway under test did not trace")
-        return runs
 
 
 if __name__ == "__main__":

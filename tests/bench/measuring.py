@@ -15,8 +15,8 @@ from typing import Any
 from tests.bench import procfs
 from tests.bench.building import CannotMeasure
 from tests.bench.processes import pinned
-from tests.bench.scenarios import PATHS, Scenario
-from tests.bench.subjects import MODEL, Subject
+from tests.bench.scenarios import Scenario, load_command
+from tests.bench.subjects import Subject
 
 _SAMPLE_S = 0.2
 _QUIET_SHARE = 0.7
@@ -62,11 +62,6 @@ class Load:
     patience_s: float = 5.0
     """How long to wait for the machine to be idle before a run."""
 
-    def command(self, path: str, port: int, scenario: Scenario, *more: str) -> list[str]:
-        """Return the command that puts ``scenario`` on ``port``."""
-        place = ["-port", str(port), "-path", PATHS[path], "-model", MODEL]
-        return [str(self.program), *place, *scenario.options(), *more]
-
     def measure(self, subject: Subject, path: str, scenario: Scenario) -> Measured:
         """Run ``scenario`` through ``subject``.
 
@@ -75,7 +70,9 @@ class Load:
         """
         quiet = _wait_until_quiet(self.patience_s)
         before = _usage(subject)
-        seen, rss_mb = self._run(self.command(path, subject.port, scenario), subject)
+        seen, rss_mb = self._run(
+            load_command(self.program, path, subject.port, scenario), subject
+        )
         tree, workers = (
             now.since(then) for now, then in zip(_usage(subject), before, strict=True)
         )
@@ -135,9 +132,6 @@ def _wait_until_quiet(patience_s: float) -> bool:
     """Wait until most of the machine is idle; False when that did not come."""
     ends_at = time.monotonic() + patience_s
     while time.monotonic() < ends_at:
-        idle_before, all_before = procfs.core_times()
-        time.sleep(_LOOK_S)
-        idle, ticks = procfs.core_times()
-        if idle - idle_before > _QUIET_SHARE * (ticks - all_before):
+        if procfs.idle_shares(_LOOK_S)["cpu"] > _QUIET_SHARE:
             return True
     return False

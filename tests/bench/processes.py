@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -46,7 +46,6 @@ def running(
     argv: Sequence[str | Path],
     cores: Collection[int],
     log: Path,
-    environ: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``argv`` on ``cores``, its output in ``log``, until the block ends."""
     with log.open("ab") as output, pinned(cores):
@@ -56,7 +55,6 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**os.environ, **(environ or {})},
             start_new_session=True,
         )
     try:

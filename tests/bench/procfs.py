@@ -1,11 +1,12 @@
 """What processes have used, as the kernel counts it: CPU, waiting for a core, memory.
 
-CPU comes from ``schedstat`` (nanoseconds), not from ``stat`` (ticks of 10 ms), thread by thread:
-the file of the process itself tells its first thread only.
+CPU comes from ``schedstat`` (nanoseconds), not from ``stat`` (ticks of 10 ms), and thread by
+thread: the file of the process itself tells its first thread only.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 _PROC = Path("/proc")
 _NS_PER_US = 1000
 _BYTES_PER_MB = 1_000_000
+_COUNTED_TICKS = 8
+"""user to steal; guests' time is in user's already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,25 @@ def _schedstats(pid: int) -> Iterator[tuple[float, float]]:
 def threads(pid: int) -> list[int]:
     """Return the ids of a process's threads; none when it is gone."""
     with suppress(OSError):
-        return [int(name) for name in os.listdir(_PROC / str(pid) / "task")]  # noqa: PTH208 - no Path objects
+        return [int(each.name) for each in (_PROC / str(pid) / "task").iterdir()]
     return []
 
 
 def tree(pid: int) -> list[int]:
     """Return a process and all its descendants."""
+    parents = dict(_parents())
     found = [pid]
-    for each in found:
-        for thread in threads(each):
-            with suppress(OSError):
-                children = (_PROC / str(each) / f"task/{thread}/children").read_text()
-                found += map(int, children.split())
+    for each in found:  # grows while it is walked
+        found += [child for child, parent in parents.items() if parent == each]
     return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it ended
+                stat = (entry / "stat").read_text(errors="replace")
+                yield int(entry.name), int(stat.rpartition(")")[2].split()[1])
 
 
 def command(pid: int) -> str:
@@ -66,13 +75,39 @@ def command(pid: int) -> str:
 
 
 def resident_mb(pid: int) -> float:
-    """Return the memory that a process holds, in millions of bytes."""
+    """Return the memory that a process holds, in millions of bytes.
+
+    Raises:
+        OSError: it is gone.
+    """
     pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / _BYTES_PER_MB
 
 
-def core_times() -> tuple[int, int]:
-    """Return idle and all ticks of the machine's cores since its boot."""
-    line = (_PROC / "stat").read_text().partition("\n")[0]
-    ticks = [int(number) for number in line.split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)
+def core_times() -> Mapping[str, tuple[int, int]]:
+    """Return idle and all ticks since boot, of ``cpu`` (all cores), ``cpu0`` and so on."""
+    lines = (_PROC / "stat").read_text().splitlines()
+    return dict(_times(line.split()) for line in lines if line.startswith("cpu"))
+
+
+def _times(words: Sequence[str]) -> tuple[str, tuple[int, int]]:
+    ticks = [int(number) for number in words[1 : _COUNTED_TICKS + 1]]
+    return words[0], (ticks[3] + ticks[4], sum(ticks))
+
+
+def idle_shares(for_s: float) -> Mapping[str, float]:
+    """Watch for ``for_s`` and return how idle each was meanwhile, keyed as `core_times`."""
+    before = core_times()
+    time.sleep(for_s)
+    return {
+        name: (idle - before[name][0]) / max(1, ticks - before[name][1])
+        for name, (idle, ticks) in core_times().items()
+    }
+
+
+def processor() -> str:
+    """Return the model of the machine's processor; empty when the kernel does not say."""
+    for line in (_PROC / "cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return ""

@@ -1,21 +1,27 @@
 """From runs to figures: medians, ratios, bars; as a table for people and as JSON to keep."""
 
-import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tests.bench.comparing import MOST_RQWAIT, Runs, disturbed
 from tests.bench.measuring import Measured
-from tests.bench.rounds import Runs, disturbed
-from tests.bench.scenarios import PATHS, ROWS, Row
+from tests.bench.scenarios import BARS, PATHS, Bar
+from tests.bench.tables import Column, Row
 
 OURS, THEIRS = "gateway", "nginx"
+
+FOOTNOTE = f"""\
+gateway: the worker and its supervisor; (worker): the worker alone. Bars are for both together.
+CPU/token holds the request's own cost, spread over its tokens.
+rqwait: the highest share of a round in which nginx, and the gateway, had work but no core;
+above {MOST_RQWAIT:g} the round was disturbed. Only ratios within one run mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table."""
+    """One line of the table: a figure of a scenario, of both, and whether it is good enough."""
 
     path: str
     scenario: str
@@ -38,46 +44,78 @@ class Line:
 def lines(runs: Runs) -> list[Line]:
     """Return the table's lines for what was measured, path by path."""
     return [
-        _line(path, row, runs)
+        _line(path, bar, runs)
         for path in PATHS
-        for row in ROWS
-        if (path, row.scenario, OURS) in runs
+        for bar in BARS
+        if (path, bar.scenario, OURS) in runs
     ]
 
 
-def _line(path: str, row: Row, runs: Runs) -> Line:
-    theirs, ours = runs[path, row.scenario, THEIRS], runs[path, row.scenario, OURS]
-    nginx, gateway = _median(theirs, row.figure), _median(ours, row.figure)
-    alone = f"{row.figure}_worker"
-    ratio = gateway / nginx
-    judged = gateway if row.absolute else ratio
+def _line(path: str, bar: Bar, runs: Runs) -> Line:
+    theirs, ours = runs[path, bar.scenario, THEIRS], runs[path, bar.scenario, OURS]
+    nginx, gateway = _median(theirs, bar.figure), _median(ours, bar.figure)
+    alone = f"{bar.figure}_worker"
+    judged = gateway if bar.absolute else gateway / nginx
     return Line(
         path=path,
-        scenario=row.scenario,
-        unit=row.unit,
+        scenario=bar.scenario,
+        unit=bar.unit,
         nginx=_rounded(nginx),
         gateway=_rounded(gateway),
         worker=_rounded(_median(ours, alone)) if alone in Measured.__slots__ else None,
-        ratio=round(ratio, 2),
-        bar=row.bar,
-        absolute=row.absolute,
-        met=None if row.bar is None else judged <= row.bar,
+        ratio=round(gateway / nginx, 2),
+        bar=bar.most,
+        absolute=bar.absolute,
+        met=None if bar.most is None else judged <= bar.most,
         rqwait_nginx=round(max(each.rqwait for each in theirs), 3),
         rqwait_gateway=round(max(each.rqwait for each in ours), 3),
-        disturbed_rounds=sum(map(_any_disturbed, theirs, ours)),
+        disturbed_rounds=sum(
+            disturbed(one) or disturbed(other) for one, other in zip(theirs, ours, strict=True)
+        ),
     )
 
 
-def _median(runs: Sequence[Measured], figure: str) -> float:
-    return statistics.median(getattr(each, figure) for each in runs)
-
-
-def _any_disturbed(*runs: Measured) -> bool:
-    return any(map(disturbed, runs))
+def _median(rounds: Sequence[Measured], figure: str) -> float:
+    return statistics.median(getattr(each, figure) for each in rounds)
 
 
 def _rounded(value: float) -> float:
-    return round(value, 2 if value < 100 else 0)  # noqa: PLR2004 - three digits are enough
+    return round(value, 2 if value < 100 else 0)
+
+
+def _worker(row: Row) -> str:
+    return "" if row["worker"] is None else f"{row['worker']:g}"
+
+
+def _bar(row: Row) -> str:
+    return "" if row["bar"] is None else f"{row['bar']:g}{'' if row['absolute'] else ' x'}"
+
+
+def _met(row: Row) -> str:
+    return {None: "", True: "met", False: "MISSED"}[row["met"]]
+
+
+def _waited(row: Row) -> str:
+    return f"{row['rqwait_nginx']:.2f} {row['rqwait_gateway']:.2f}"
+
+
+def _disturbed(row: Row) -> str:
+    return f"{row['disturbed_rounds']}" if row["disturbed_rounds"] else ""
+
+
+COLUMNS = (
+    Column("scenario", lambda row: str(row["scenario"]), words=True),
+    Column("figure", lambda row: str(row["unit"]), words=True),
+    Column("nginx", lambda row: f"{row['nginx']:g}"),
+    Column("gateway", lambda row: f"{row['gateway']:g}"),
+    Column("(worker)", _worker),
+    Column("ratio", lambda row: f"{row['ratio']:.2f}"),
+    Column("bar", _bar),
+    Column("", _met, words=True),
+    Column("rqwait", _waited),
+    Column("disturbed", _disturbed),
+)
+"""Of a `Line` as a dictionary."""
 
 
 def failures(runs: Runs) -> list[str]:
@@ -89,36 +127,6 @@ def failures(runs: Runs) -> list[str]:
         for each in rounds
         if each.failed
     ]
-
-
-def table(all_lines: Iterable[Line], path: str) -> str:
-    """Return the lines of one path as text in columns."""
-    head = ("scenario", "unit", "nginx", "gateway", "(worker)", "ratio", "bar", "", "rqwait", "")
-    rows = [head, *(_cells(line) for line in all_lines if line.path == path)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)  # noqa: PLR2004 - words
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    bar = "" if line.bar is None else f"{line.bar:g}" + ("" if line.absolute else " x")
-    return (
-        line.scenario,
-        line.unit,
-        f"{line.nginx:g}",
-        f"{line.gateway:g}",
-        "" if line.worker is None else f"{line.worker:g}",
-        f"{line.ratio:.2f}",
-        bar,
-        {None: "", True: "met", False: "MISSED"}[line.met],
-        f"{line.rqwait_nginx:.2f} {line.rqwait_gateway:.2f}",
-        f"{line.disturbed_rounds} disturbed" if line.disturbed_rounds else "",
-    )
 
 
 def as_json(runs: Runs, machine: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,24 +146,5 @@ def _kept(measured: Measured) -> dict[str, Any]:
     return {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in asdict(measured).items()
-        if value not in (None, "")
+        if value is not None
     }
-
-
-def machine(cores: int, **programs: str) -> dict[str, Any]:
-    """Return what the figures were measured on."""
-    return {
-        "cores": cores,
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        **programs,
-    }
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="ascii") as lines_of_cpu:  # noqa: PTH123 - a pseudo file
-        for line in lines_of_cpu:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()

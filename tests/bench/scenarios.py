@@ -6,7 +6,9 @@ stream's length, for nginx and for the gateway, on each path, in each round.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+MODEL = "m"
 PATHS: Mapping[str, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 
@@ -21,7 +23,7 @@ class Scenario:
     itl_us: int = 0
     """Time between a stream's tokens; 0: as fast as they are taken."""
     ramp_ms: int = 0
-    """The clients start spread over this time: one stream's length, so that they stay spread."""
+    """The clients start spread over one stream's length, so that they stay spread."""
     streamed: bool = True
     prompt_bytes: int = 0
     together: bool = False
@@ -59,7 +61,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         streamed=False,
         prompt_bytes=32_768,
     ),
-    "p1": Scenario(f"1 of the {_STREAMS} 10 ms", 1, 2, itl_us=10_000),
+    "p1": Scenario("1 stream of 16 tokens, one each 10 ms", 1, 3, 16, itl_us=10_000),
     "p32": Scenario(f"32 {_STREAMS} 10 ms", 32, 2, itl_us=10_000, ramp_ms=640),
     "c_p256": Scenario(f"256 {_STREAMS} 10 ms", 256, 3, itl_us=10_000, ramp_ms=640),
     "c_p256_unasked": Scenario(
@@ -91,32 +93,38 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
+def load_command(program: Path, path: str, port: int, scenario: Scenario) -> list[str]:
+    """Return the command that puts ``scenario`` on ``port``; ``path`` is one of `PATHS`."""
+    place = ["-port", str(port), "-path", PATHS[path], "-model", MODEL]
+    return [str(program), *place, *scenario.options()]
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
+class Bar:
     """A figure of a scenario, and how good it has to be."""
 
     scenario: str
     figure: str
     """Its name in `tests.bench.measuring.Measured`."""
     unit: str
-    bar: float | None = None
-    """The most that the gateway's figure may be, in nginx's; None: shown only."""
+    most: float | None = None
+    """The most that the gateway may have, in nginx's figures; None: shown only."""
     absolute: bool = False
-    """The bar is in ``unit``, whatever nginx does."""
+    """``most`` is in ``unit``, whatever nginx has."""
 
 
-ROWS: tuple[Row, ...] = (
-    Row("a_json", "us_request", "us CPU/request", 8),
-    Row("e_32k", "us_request", "us CPU/request", 5),
-    Row("p1", "added_ttft_p50_us", "us TTFT p50", 3),
-    Row("p32", "us_chunk", "us CPU/chunk", 1.7),
-    Row("c_p256", "us_chunk", "us CPU/chunk", 1.4),
-    Row("c_p256_unasked", "us_chunk", "us CPU/chunk"),
-    Row("d_p1024", "us_chunk", "us CPU/chunk", 1.5),
-    Row("d_p1024", "rss_mb", "MB of the worker", 120, absolute=True),
-    Row("burst256", "added_chunk_p99_us", "us delay p99", 2),
-    Row("b_blast", "us_chunk", "us CPU/chunk"),
-    Row("c_p256slow", "us_chunk", "us CPU/chunk"),
+BARS: tuple[Bar, ...] = (
+    Bar("a_json", "us_request", "us CPU/request", 8),
+    Bar("e_32k", "us_request", "us CPU/request", 5),
+    Bar("p1", "added_ttft_p50_us", "us added to TTFT, p50", 3),
+    Bar("p32", "us_chunk", "us CPU/token", 1.7),
+    Bar("c_p256", "us_chunk", "us CPU/token", 1.4),
+    Bar("c_p256_unasked", "us_chunk", "us CPU/token"),
+    Bar("d_p1024", "us_chunk", "us CPU/token", 1.5),
+    Bar("d_p1024", "rss_mb", "MB held by the worker", 120, absolute=True),
+    Bar("burst256", "added_chunk_p99_us", "us added to a token, p99", 2),
+    Bar("b_blast", "us_chunk", "us CPU/token"),
+    Bar("c_p256slow", "us_chunk", "us CPU/token"),
 )
 
 USUAL = tuple(name for name in SCENARIOS if name not in {"b_blast", "c_p256slow"})

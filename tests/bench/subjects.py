@@ -1,4 +1,4 @@
-"""What takes part in a measurement: the mock replica, nginx, and the gateway with all it can do.
+"""What takes part in a measurement: the mock replica, nginx, the gateway with all it can do.
 
 The gateway under test leaves nothing out that a user would have on: API keys with limits,
 metrics, traces that really leave, a log at info, usage asked for and withheld. nginx forwards
@@ -20,8 +20,8 @@ import yaml
 from tests.bench import procfs
 from tests.bench.building import KEY, CannotMeasure, Programs
 from tests.bench.processes import await_true, free_ports, running
+from tests.bench.scenarios import MODEL
 
-MODEL = "m"
 SAMPLE_SHARE = 0.01
 _TEMPLATE = Path(__file__).parent / "nginx.conf"
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -72,7 +72,9 @@ def running_nginx(upstream: int, folder: Path, cores: Collection[int]) -> Iterat
     """Run nginx in front of the mock at port ``upstream``."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_SBIN}")
     if program is None:
-        raise CannotMeasure("nginx is not installed: apt-get install --no-install-recommends nginx")
+        raise CannotMeasure(
+            "nginx is not installed: apt-get install --no-install-recommends nginx"
+        )
     (port,) = free_ports(1)
     values = {"@FOLDER@": str(folder), "@PORT@": str(port), "@UPSTREAM@": str(upstream)}
     text = _TEMPLATE.read_text()
@@ -93,7 +95,6 @@ def running_gateway(
     cores: Collection[int],
     *,
     workers: int = 1,
-    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Subject]:
     """Run the gateway in front of ``mocks``, every feature on."""
     port, admin_port = free_ports(2)
@@ -102,7 +103,7 @@ def running_gateway(
     log = folder / "gateway.log"
     serve = "from gateway.cli import main; main()"
     argv = [sys.executable, "-c", serve, "serve", "--config", file]
-    with running(argv, cores, log, environ) as process:
+    with running(argv, cores, log) as process:
         await_true(
             lambda: (
                 process.poll() is not None

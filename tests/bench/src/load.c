@@ -25,8 +25,9 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "samples.h"
 
-enum { READ_BYTES = 65536, EVENTS = 512, LOOK_MS = 200, GIVE_UP_ERRORS = 2000, NS_PER_TENTH_US = 100 };
+enum { READ_BYTES = 65536, EVENTS = 512, LOOK_MS = 200, GIVE_UP_ERRORS = 2000 };
 #define KEY "sk-bench-7f3c91d2a4b8e605c1f29a"
 
 static struct {
@@ -35,40 +36,6 @@ static struct {
     double seconds, ramp_ms, timeout_s, from_ms, to_ms;
     const char *path, *model;
 } ask = {.clients = 1, .streamed = 1, .tokens = 128, .usage = 1, .timeout_s = 30, .path = "/v1/chat/completions", .model = "m"};
-
-/* --- samples --- */
-
-typedef struct {
-    uint32_t *all; /* tenths of a microsecond */
-    size_t count, cap;
-} samples;
-static samples added_chunk, added_ttft;
-
-static void note(samples *s, int64_t ns) {
-    int64_t tenths = ns / NS_PER_TENTH_US;
-    if (s->count == s->cap) {
-        s->cap = s->cap ? s->cap * 2 : 65536;
-        s->all = realloc(s->all, s->cap * sizeof *s->all);
-    }
-    s->all[s->count++] = tenths < 0 ? 0 : tenths > UINT32_MAX ? UINT32_MAX : (uint32_t)tenths;
-}
-
-static int ascending(const void *left, const void *right) {
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    return a < b ? -1 : a > b;
-}
-
-static double quantile(const samples *s, double share) { return s->all[(size_t)((double)(s->count - 1) * share)] / 10.0; }
-
-static void print_samples(const char *name, samples *s) {
-    if (!s->count) {
-        printf(",\"%s\":null", name);
-        return;
-    }
-    qsort(s->all, s->count, sizeof *s->all, ascending);
-    printf(",\"%s\":{\"count\":%zu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f}", name, s->count, quantile(s, .5),
-           quantile(s, .99), quantile(s, 1));
-}
 
 /* --- clients --- */
 
@@ -90,6 +57,7 @@ typedef struct {
     int asked; /* every client asks once, however late its turn comes */
 } client;
 
+static samples added_chunk, added_ttft;
 static int poller, opened;
 static struct sockaddr_in address;
 static uint64_t started_at, stops_at, from_at, to_at;
@@ -142,6 +110,10 @@ static void watch(client *c, int operation, uint32_t what) {
 static void dial(client *c) {
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) {
+        perror("load: cannot open a connection");
+        exit(1);
+    }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connect(c->fd, (void *)&address, sizeof address);
     c->state = CONNECTING;

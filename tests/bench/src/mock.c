@@ -24,101 +24,15 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "frames.h"
+#include "turns.h"
 
-enum { READ_BYTES = 65536, EVENTS = 512, ACCEPTS = 64, ID_DIGITS = 32, US = 1000 };
-
-typedef struct connection connection;
-struct connection {
-    int fd, keep, dead, busy;
-    char *in;
-    int in_len, in_cap;
-    char *out; /* what the reader did not take yet */
-    int out_at, out_len, out_cap;
-    int chat, streamed, usage, burst; /* the running request */
-    int tokens, sent, prompt_tokens;
-    uint64_t itl_ns, due_at, received_at;
-    int timer_at, flood_at; /* places in the two lists below; -1: not there */
-    connection *next_dead;
-};
+enum { READ_BYTES = 65536, EVENTS = 512, ACCEPTS = 64, US = 1000 };
 
 static int poller;
 static const char *model = "m";
 static connection *dead;
 static unsigned long requests, chunks, open_requests, traces;
-
-/* --- streams that wait for an instant: a heap; streams that never wait: a list --- */
-
-typedef struct {
-    connection **all;
-    int count, cap;
-} list;
-static list timers, floods;
-
-static void grow(list *l) {
-    if (l->count == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 256;
-        l->all = realloc(l->all, (size_t)l->cap * sizeof *l->all);
-    }
-}
-
-static void timer_place(int at, connection *c) {
-    timers.all[at] = c;
-    c->timer_at = at;
-}
-
-static void timer_settle(connection *c) {
-    int at = c->timer_at;
-    for (int up; at > 0 && timers.all[up = (at - 1) / 2]->due_at > c->due_at; at = up)
-        timer_place(at, timers.all[up]);
-    for (int down; (down = 2 * at + 1) < timers.count; at = down) {
-        if (down + 1 < timers.count && timers.all[down + 1]->due_at < timers.all[down]->due_at) down++;
-        if (timers.all[down]->due_at >= c->due_at) break;
-        timer_place(at, timers.all[down]);
-    }
-    timer_place(at, c);
-}
-
-static void timer_set(connection *c) {
-    if (c->timer_at < 0) {
-        grow(&timers);
-        timer_place(timers.count++, c);
-    }
-    timer_settle(c);
-}
-
-static void timer_clear(connection *c) {
-    int at = c->timer_at;
-    if (at < 0) return;
-    c->timer_at = -1;
-    connection *last = timers.all[--timers.count];
-    if (last == c) return;
-    timer_place(at, last);
-    timer_settle(last);
-}
-
-static void flood_set(connection *c) {
-    if (c->flood_at >= 0) return;
-    grow(&floods);
-    c->flood_at = floods.count;
-    floods.all[floods.count++] = c;
-}
-
-static void flood_clear(connection *c) {
-    int at = c->flood_at;
-    if (at < 0) return;
-    c->flood_at = -1;
-    connection *last = floods.all[--floods.count];
-    if (last == c) return;
-    floods.all[at] = last;
-    last->flood_at = at;
-}
-
-static void wait_for_turn(connection *c) { c->itl_ns ? timer_set(c) : flood_set(c); }
-
-static void wait_for_nothing(connection *c) {
-    timer_clear(c);
-    flood_clear(c);
-}
 
 /* --- connections --- */
 
@@ -168,71 +82,7 @@ static void end_request(connection *c) {
     if (!c->keep && c->out_at == c->out_len) hang_up(c);
 }
 
-/* --- what trtllm-serve 1.2 says, made once --- */
-
-#define STAMP "000000000000000000"                 /* STAMP_DIGITS */
-#define ID "00000000000000000000000000000000"       /* ID_DIGITS: every chunk has an id of its own */
-#define COUNTS "{\"prompt_tokens\":%d,\"total_tokens\":%d,\"completion_tokens\":%d," \
-               "\"prompt_tokens_details\":{\"cached_tokens\":0}}"
-#define HEAD "HTTP/1.1 200 OK\r\ndate: Mon, 24 Nov 2025 08:00:00 GMT\r\nserver: uvicorn\r\n"
-#define CREATED "\"created\":1764000000"
-
-typedef struct {
-    char bytes[1024];
-    int length, id_at, written_at, received_at; /* where the id and the instants stand; -1: nowhere */
-} frame;
-static frame role_frame, token_frames[2][2][2]; /* [chat][is the first][is the last] */
-
-static frame make_frame(const char *event) {
-    frame f;
-    f.length = snprintf(f.bytes, sizeof f.bytes, "%zx\r\n%s\r\n", strlen(event), event);
-    const char *id = strstr(f.bytes, ID), *written = strstr(f.bytes, "@" STAMP);
-    const char *received = strstr(f.bytes, "#" STAMP);
-    f.id_at = (int)(id - f.bytes);
-    f.written_at = written ? (int)(written - f.bytes) + 1 : -1;
-    f.received_at = received ? (int)(received - f.bytes) + 1 : -1;
-    return f;
-}
-
-static void make_frames(void) {
-    char event[900];
-    const char *chat = "data: {\"id\":\"chatcmpl-" ID "\",\"object\":\"chat.completion.chunk\"," CREATED
-                       ",\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{%s}%s}]}%s\n\n";
-    const char *completion = "data: {\"id\":\"cmpl-" ID "\",\"object\":\"text_completion\"," CREATED
-                             ",\"model\":\"%s\",\"choices\":[{\"index\":0,\"text\":\"%s\",\"token_ids\":null,"
-                             "\"logprobs\":null,\"finish_reason\":%s,\"stop_reason\":null,"
-                             "\"avg_decoded_tokens_per_iter\":1.0}],\"usage\":null}\n\n";
-    snprintf(event, sizeof event, chat, model, "\"role\":\"assistant\"", "", " "); /* this blank is theirs */
-    role_frame = make_frame(event);
-    for (int first = 0; first < 2; first++)
-        for (int last = 0; last < 2; last++) {
-            const char *text = first ? " @" STAMP "#" STAMP : " @" STAMP;
-            char delta[120];
-            snprintf(delta, sizeof delta, "\"content\":\"%s\",\"reasoning_content\":\"\"", text);
-            const char *end = last ? ",\"finish_reason\":\"length\",\"avg_decoded_tokens_per_iter\":1.0"
-                                   : ",\"avg_decoded_tokens_per_iter\":1.0";
-            snprintf(event, sizeof event, chat, model, delta, end, "");
-            token_frames[1][first][last] = make_frame(event);
-            snprintf(event, sizeof event, completion, model, text, last ? "\"length\"" : "null");
-            token_frames[0][first][last] = make_frame(event);
-        }
-}
-
-static void write_stamp(char *to, uint64_t ns) {
-    for (int digit = STAMP_DIGITS - 1; digit >= 0; digit--, ns /= 10) to[digit] = (char)('0' + ns % 10);
-}
-
-static void write_id(char *to) {
-    static uint64_t state = 88172645463325252ull; /* xorshift: differs from chunk to chunk, no more */
-    for (int digit = 0; digit < ID_DIGITS; digit++) {
-        if (digit % 16 == 0) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-        }
-        to[digit] = "0123456789abcdef"[state >> (4 * (digit % 16)) & 15];
-    }
-}
+/* --- answers --- */
 
 static int put_frame(connection *c, frame *f) {
     write_id(f->bytes + f->id_at);
@@ -507,7 +357,7 @@ int main(int count, char **words) {
     }
     model = words[2];
     signal(SIGPIPE, SIG_IGN);
-    make_frames();
+    make_frames(model);
     int listener = listen_on(atoi(words[1]));
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event accepting = {.events = EPOLLIN, .data.ptr = NULL}, events[EVENTS];
