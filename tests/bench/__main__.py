@@ -18,9 +18,10 @@ import click
 from tests.bench import comparing, page, report, scaling
 from tests.bench.building import CannotMeasure, Programs, build
 from tests.bench.layout import physical_cores
-from tests.bench.machine import machine
+from tests.bench.machine import in_words, machine
 from tests.bench.processes import allow_many_connections, unwind_on_signals
 from tests.bench.scenarios import PATHS, SCENARIOS, USUAL
+from tests.bench.subjects import nginx_version
 from tests.bench.tables import as_text
 
 _PATH = click.Choice(list(PATHS))
@@ -92,9 +93,10 @@ def compare(
         rows = [asdict(line) for line in lines if line.path == path]
         click.echo(f"\n{PATHS[path]}, medians of {rounds} rounds")
         click.echo(as_text(report.COLUMNS, rows))
-    click.echo(f"\n{report.FOOTNOTE}")
-    _keep(figures, "data_plane", report.as_json(runs, machine()))
+    measured_on = machine(nginx=nginx_version())
+    click.echo(f"\n{in_words(measured_on)}\n{report.FOOTNOTE}")
     _fail_for(report.failures(runs))
+    _keep(figures, "data_plane", report.as_json(runs, measured_on))
 
 
 @main.command()
@@ -113,11 +115,12 @@ def scale(workers: tuple[int, ...], path: str, seconds: float, figures: Path | N
         for step in scaling.measure_steps(programs, folder, cores, workers, path, looks):
             steps.append(step)
             click.echo(f"{step.workers} worker(s) measured")
-    kept = scaling.as_json(steps, path, machine())
+    measured_on = machine()
+    kept = scaling.as_json(steps, path, measured_on)
     click.echo(f"\n{PATHS[path]}\n{as_text(scaling.COLUMNS, kept['steps'])}")
-    click.echo(f"\n{scaling.FOOTNOTE}")
-    _keep(figures, "scaling", kept)
+    click.echo(f"\n{in_words(measured_on)}\n{scaling.FOOTNOTE}")
     _fail_for(scaling.failures(steps))
+    _keep(figures, "scaling", kept)
 
 
 @main.command("page")
@@ -148,6 +151,7 @@ def _keep(folder: Path | None, name: str, figures: Mapping[str, Any]) -> None:
 
 
 def _fail_for(failures: Sequence[str]) -> None:
+    """End with 1, before anything is kept, where requests failed."""
     if failures:
         click.echo("\n".join(failures), err=True)
         sys.exit(1)

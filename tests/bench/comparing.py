@@ -5,38 +5,25 @@ the other. What disturbs the machine for a while disturbs both, and the ratio of
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 
 import click
-import httpx
 
-from tests.bench.building import CannotMeasure, Programs
-from tests.bench.layout import Cores, Layout, lay_out
+from tests.bench import features
+from tests.bench.building import Programs
+from tests.bench.layout import Cores, lay_out
 from tests.bench.measuring import Load, Measured
 from tests.bench.profiling import recording
 from tests.bench.scenarios import Scenario
-from tests.bench.subjects import (
-    SAMPLE_SHARE,
-    Mock,
-    Subject,
-    running_gateway,
-    running_mock,
-    running_nginx,
-)
+from tests.bench.subjects import Subject, running_gateway, running_mock, running_nginx
 
 Runs = Mapping[tuple[str, str, str], Sequence[Measured]]
 """(path, scenario, subject's name) -> one run for each round."""
 
 MOST_RQWAIT = 0.1
 """A run that waited for its core for a greater share of its time was disturbed."""
-
-_SCRAPE_S = 15.0
-"""How often metrics are asked for, as Prometheus' own example does."""
-_SURE_SPANS = 20
-"""With so many expected, none at all is no chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +42,7 @@ class Plan:
                 yield path, name, scenario
 
 
-def compare(
-    plan: Plan,
-    programs: Programs,
-    folder: Path,
-    cores: Cores,
-) -> Runs:
+def compare(plan: Plan, programs: Programs, folder: Path, cores: Cores) -> Runs:
     """Measure nginx and the gateway in turn.
 
     Raises:
@@ -72,12 +54,21 @@ def compare(
         with (
             running_nginx(mock.port, folder, layout.workers) as nginx,
             running_gateway([mock], folder, layout.workers) as gateway,
-            Scraper(gateway),
+            features.Scraper(gateway),
         ):
+            features.must_ask_for_key(gateway)
             load = Load(programs.load, [load_core], plan.patience_s)
             runs = _in_turn(load, (nginx, gateway), plan)
-        _must_have_traced(mock, runs)
+            lost = features.thrown_away(gateway)
+        features.must_have_told(mock, gateway.log, _answered(runs, gateway), lost)
+    if any(lost.values()):
+        click.echo(f"thrown away by the gateway: {lost}")
     return runs
+
+
+def _answered(runs: Runs, subject: Subject) -> int:
+    mine = [rounds for (_, _, who), rounds in runs.items() if who == subject.name]
+    return sum(each.requests for rounds in mine for each in rounds)
 
 
 def _in_turn(load: Load, subjects: Sequence[Subject], plan: Plan) -> Runs:
@@ -103,50 +94,6 @@ def disturbed(measured: Measured) -> bool:
     return measured.rqwait > MOST_RQWAIT
 
 
-def _must_have_traced(mock: Mock, runs: Runs) -> None:
-    """Look after the gateway's end, when the last spans have left."""
-    requests = sum(
-        each.requests for (_, _, who), run in runs.items() if who == "gateway" for each in run
-    )
-    if requests * SAMPLE_SHARE > _SURE_SPANS and not mock.stats()["traces"]:
-        raise CannotMeasure("no spans came: the gateway under test did not trace")
-
-
-class Scraper:
-    """Asks the gateway for its metrics all the while, as Prometheus would."""
-
-    def __init__(self, gateway: Subject) -> None:
-        """Ask nothing before the block is entered."""
-        self._url = f"http://127.0.0.1:{gateway.admin_port}/metrics"
-        self._end = Event()
-        self._thread = Thread(target=self._run)
-
-    def __enter__(self) -> None:
-        """Begin.
-
-        Raises:
-            CannotMeasure: there are no metrics.
-        """
-        if not self._scrape():
-            raise CannotMeasure("the gateway under test shows no metrics")
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.wait(_SCRAPE_S):
-            self._scrape()
-
-    def _scrape(self) -> bool:
-        try:
-            return httpx.get(self._url, timeout=10).is_success
-        except httpx.HTTPError:  # a busy worker may be late: that is not what is measured
-            return False
-
-
 def record(
     plan: Plan,
     programs: Programs,
@@ -159,7 +106,7 @@ def record(
     Raises:
         CannotMeasure: py-spy is missing, or something did not start.
     """
-    layout: Layout = lay_out(cores, workers=1, feeders=2)
+    layout = lay_out(cores, workers=1, feeders=2)
     mock_core, load_core = layout.feeders
     into.mkdir(parents=True, exist_ok=True)
     with (
@@ -167,9 +114,8 @@ def record(
         running_gateway([mock], folder, layout.workers) as gateway,
     ):
         load = Load(programs.load, [load_core], plan.patience_s)
-        beside: Collection[int] = [load_core]
         for path, name, scenario in plan.runs():
             file = into / f"{path}-{name}.svg"
-            with recording(gateway.workers[0], file, beside):
+            with recording(gateway.workers[0], file, [load_core]):
                 load.measure(gateway, path, scenario)
             click.echo(f"  {file}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import report, scaling
+from tests.bench.machine import in_words
 from tests.bench.scenarios import PATHS, SCENARIOS
 from tests.bench.tables import Column, as_markdown
 
@@ -50,7 +51,7 @@ def _scenarios(_figures: Path) -> str:
 
 def _data_plane(figures: Path) -> str:
     kept = json.loads((figures / "data_plane.json").read_text())
-    parts = [_machine(kept["machine"])]
+    parts = [in_words(kept["machine"])]
     for path in kept["rounds"]:
         rows = [row for row in kept["table"] if row["path"] == path]
         parts.append(f"`{PATHS[path]}`, medians of {_rounds(kept, path)} rounds:")
@@ -63,20 +64,13 @@ def _rounds(kept: _JSON, path: str) -> int:
     return min(len(runs) for scenario in scenarios for runs in scenario.values())
 
 
-def _machine(machine: _JSON) -> str:
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, Linux {machine['kernel']},"
-        f" Python {machine['python']}."
-    )
-
-
 def _scaling(figures: Path) -> str:
     file = figures / "scaling.json"
     if not file.exists():
         return "*No figures are kept: that needs a machine of more cores.*"
     kept = json.loads(file.read_text())
     table = as_markdown(scaling.COLUMNS, kept["steps"])
-    return f"{_machine(kept['machine'])} `{PATHS[kept['path']]}`:\n\n{table}"
+    return f"{in_words(kept['machine'])} `{PATHS[kept['path']]}`:\n\n{table}"
 
 
 _BLOCKS: Mapping[str, Callable[[Path], str]] = {

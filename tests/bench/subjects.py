@@ -7,6 +7,7 @@ bytes and does none of that; the ratio is the price of the difference.
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ class Subject:
     """Of the process that was started; its descendants count too."""
     workers: tuple[int, ...]
     """Of those that carry the streams."""
+    log: Path
+    """What it wrote, all of it after its end."""
     admin_port: int | None = None
 
 
@@ -85,7 +88,22 @@ def running_nginx(upstream: int, folder: Path, cores: Collection[int]) -> Iterat
     argv = [program, "-c", folder / "nginx.conf", "-e", folder / "nginx.err"]
     with running(argv, cores, log) as process:
         await_true(lambda: _generates(port), "nginx forwards", log)
-        yield Subject("nginx", port, process.pid, (process.pid,))
+        yield Subject("nginx", port, process.pid, (process.pid,), log)
+
+
+def nginx_version() -> str:
+    """Return the version of the nginx that `running_nginx` runs."""
+    said = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, check=True).stderr
+    return said.strip().rpartition("/")[2]
+
+
+def _nginx() -> str:
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_SBIN}")
+    if program is None:
+        raise CannotMeasure(
+            "nginx is not installed: apt-get install --no-install-recommends nginx"
+        )
+    return program
 
 
 @contextmanager
@@ -114,7 +132,7 @@ def running_gateway(
         )
         if process.poll() is not None:
             raise CannotMeasure(f"the gateway ended at its start:\n{log.read_text()[-4000:]}")
-        yield Subject("gateway", port, process.pid, _workers(process.pid), admin_port)
+        yield Subject("gateway", port, process.pid, _workers(process.pid), log, admin_port)
 
 
 def _config(

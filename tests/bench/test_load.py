@@ -1,6 +1,7 @@
 """The load generator calls an answer whole only if it is, and tells how late tokens came."""
 
 import json
+import os
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -103,7 +104,7 @@ def test_nobody_there_is_an_error_that_ends(programs):
 def test_each_scenario_is_what_the_mock_understands(name, path, programs, tmp_path):
     """Each client asks at least once, however short the time."""
     once = replace(SCENARIOS[name], seconds=0, ramp_ms=0, tokens=3)
-    with running_mock(programs, tmp_path, {0, 1}) as mock:
+    with running_mock(programs, tmp_path, os.sched_getaffinity(0)) as mock:
         seen = ran(programs, mock.port, once, path)
         counted = mock.stats()
     assert seen["errors"] == 0, seen["first_error"]
@@ -114,7 +115,7 @@ def test_each_scenario_is_what_the_mock_understands(name, path, programs, tmp_pa
 
 
 def test_only_tokens_between_the_two_instants_are_steady(programs, tmp_path):
-    with running_mock(programs, tmp_path, {0}) as mock:
+    with running_mock(programs, tmp_path, os.sched_getaffinity(0)) as mock:
         command = load_command(programs.load, "chat", mock.port, SHORT)
         spans = {"before": ("0", "0"), "all": ("0", "60000"), "after": ("60000", "90000")}
         seen = {

@@ -2,6 +2,7 @@
 that transcripts judge (`tests/wire`).
 """
 
+import os
 import re
 import socket
 
@@ -32,7 +33,9 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def mock(programs, tmp_path_factory):
-    with running_mock(programs, tmp_path_factory.mktemp("mock"), {0}) as running:
+    with running_mock(
+        programs, tmp_path_factory.mktemp("mock"), os.sched_getaffinity(0)
+    ) as running:
         yield f"http://127.0.0.1:{running.port}"
 
 
