@@ -1,4 +1,4 @@
-"""What limited a step is said as it is: a rate that was not the workers' is not called theirs."""
+"""What limited a step is said as it is: a rate of others is not called the workers'."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def window(chunks_s=100_000.0, worker_share=1.0, rqwait=0.0):
     )  # fmt: skip
 
 
-def step(workers=1, alone=True, **flooded):
+def step(workers=1, *, alone=True, **flooded):
     return Step(workers, alone, held=window(), flooded=window(**flooded))
 
 
