@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.building import CannotMeasure
+
 _PROC = Path("/proc")
 _NS_PER_US = 1000
 _BYTES_PER_MB = 1_000_000
@@ -28,6 +30,16 @@ class Used:
     def since(self, before: "Used") -> "Used":
         """Return what came on top of ``before``."""
         return Used(self.cpu_us - before.cpu_us, self.waited_us - before.waited_us)
+
+
+def must_count() -> None:
+    """Look whether this kernel counts what `used` returns.
+
+    Raises:
+        CannotMeasure: it does not.
+    """
+    if not (_PROC / "self/schedstat").exists():
+        raise CannotMeasure("this kernel does not count CPU in /proc/PID/schedstat")
 
 
 def used(pids: Iterable[int]) -> Used:
