@@ -99,6 +99,13 @@ class RouteNotFound(InvalidRequest):
     code = "not_found"
 
 
+class ResponseNotFound(InvalidRequest):
+    """No such response is stored, or no longer, or it is not this key's."""
+
+    status = 404
+    code = "not_found"
+
+
 class MethodNotAllowed(InvalidRequest):
     """The path exists, with another method."""
 
@@ -215,15 +222,19 @@ def error_type(status: int) -> str:
     return _TYPES.get(status, default)
 
 
-def error_body(error: GatewayError) -> bytes:
-    """Render ``error`` as the JSON body that OpenAI's SDKs understand."""
-    body = {
+def described(error: GatewayError) -> dict[str, str | None]:
+    """Return OpenAI's ``error`` object for ``error``."""
+    return {
         "message": str(error),
         "type": error_type(error.status),
         "param": error.param,
         "code": error.code,
     }
-    return msgspec.json.encode({"error": body})
+
+
+def error_body(error: GatewayError) -> bytes:
+    """Render ``error`` as the JSON body that OpenAI's SDKs understand."""
+    return msgspec.json.encode({"error": described(error)})
 
 
 def error_event(error: GatewayError) -> bytes:
