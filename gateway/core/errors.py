@@ -136,6 +136,15 @@ class UpstreamError(GatewayError):
     attempt_outcome = AttemptOutcome.HTTP_5XX
 
 
+class ReplicaBusy(UpstreamError):  # noqa: N818
+    """A replica has a queue of its own, and that is full: others may have room."""
+
+    status = 503
+    code = "server_overloaded"
+    client_may_retry = True
+    attempt_outcome = AttemptOutcome.HTTP_4XX
+
+
 class UpstreamConnectFailed(UpstreamError):  # noqa: N818
     """No connection to the replica could be made; it never saw the request."""
 

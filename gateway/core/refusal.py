@@ -15,6 +15,8 @@ from gateway.core.errors import (
     ContextLengthExceeded,
     GatewayError,
     InvalidRequest,
+    ReplicaBusy,
+    ResponseNotFound,
     UnsupportedByReplica,
     UpstreamError,
 )
@@ -28,15 +30,22 @@ _FIELD = re.compile(
     r"""['"]loc['"]: [(\[]['"]body['"], ['"](\w+)['"]|Extra inputs.*?['"](\w+)['"]"""
 )
 _NOT_SUPPORTED = re.compile(
-    r"not supported|only .* are supported|is not enabled", re.IGNORECASE
+    r"not supported|only .* are supported|only supports|is not enabled|storage is disabled",
+    re.IGNORECASE,
 )
+_NOT_STORED = re.compile(r"^(?:Response with id '|Invalid 'response_id')")
 _CLIENTS = re.compile(
     r"validation error|Input should be|Field required|invalid (?:value|grammar|regex|json)"
     r"|require \S+ .*, got |exceed max_batch_size|unknown part type|\btemplate\b|\btools?\b"
+    r"|^No call message found|^Unknown input type"
     r"|\b(?:prompt|token ids|n|best_of|logprobs|max_tokens|temperature|top_[kp]|seed)"
     r" (?:must|should) (?:not )?be ",
     re.IGNORECASE,
 )
+_NO_ROUTE = {404: "Not Found", 405: "Method Not Allowed"}
+"""What FastAPI says where there is no such path, or not with this method."""
+_BUSY = 429
+_RETRY_AFTER_S = 1.0
 _MAY_BE_THE_CLIENTS = frozenset({400, 404, 413, 422})
 _LONGEST_MESSAGE = 2048
 """Replicas repeat what the client sent, at any length; what is wrong is said before that."""
@@ -56,11 +65,26 @@ def message_of(body: bytes) -> str:
     return error if isinstance(error, str) else str(error)
 
 
+def lacks_route(status: int, body: bytes) -> bool:
+    """Say whether a reply means that this replica has no such endpoint at all."""
+    return status in _NO_ROUTE and message_of(body) == _NO_ROUTE[status]
+
+
 def refusal(status: int, body: bytes) -> GatewayError:
     """Return the error that a reply of ``status`` (not 200) stands for."""
+    if status == _BUSY:
+        return ReplicaBusy(
+            "the model's replica has too much to do", retry_after_s=_RETRY_AFTER_S
+        )
     if status not in _MAY_BE_THE_CLIENTS:
         return UpstreamError(f"the replica answered with HTTP status {status}")
-    return _spoken_of(message_of(body)[:_LONGEST_MESSAGE])
+    message = message_of(body)[:_LONGEST_MESSAGE]
+    if _NOT_STORED.search(message):
+        return ResponseNotFound(
+            "the model's replica does not keep this response, or no longer",
+            param="previous_response_id",
+        )
+    return _spoken_of(message)
 
 
 def _spoken_of(message: str) -> GatewayError:

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from gateway.core.errors import (
     ContextLengthExceeded,
     InvalidRequest,
+    ReplicaBusy,
+    ResponseNotFound,
     UnsupportedByReplica,
     UpstreamError,
 )
-from gateway.core.refusal import message_of, refusal
+from gateway.core.refusal import lacks_route, message_of, refusal
 
 
 def flat(message):
@@ -55,7 +57,7 @@ def test_the_message_of_each_error_shape(body, message):
 
 @given(status=st.integers(100, 599), body=st.binary(max_size=60))
 def test_any_reply_becomes_an_error_of_ours(status, body):
-    assert refusal(status, body).status in {400, 502}
+    assert refusal(status, body).status in ({503} if status == 429 else {400, 502})
 
 
 @pytest.mark.parametrize(
@@ -103,9 +105,56 @@ def test_the_field_that_a_replica_refuses_is_named(body):
     assert refused.param == "enable_thinking"
 
 
-def test_what_a_release_cannot_do_is_not_the_clients_mistake():
-    refused = refusal(400, flat("Multiple response is not supported in PyTorch workflow"))
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Multiple response is not supported in PyTorch workflow",
+        "Responses API only supports harmony format for now",
+        "Response storage is disabled",
+    ],
+)
+def test_what_a_release_cannot_do_is_not_the_clients_mistake(message):
+    refused = refusal(400, flat(message))
     assert isinstance(refused, UnsupportedByReplica)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (404, "Response with id 'resp_1' not found."),
+        (400, "Invalid 'response_id': 'x'. Expected an ID that begins with 'resp'."),
+    ],
+)
+def test_a_response_that_the_replica_does_not_keep_is_not_found_and_not_looked_for_elsewhere(
+    status, message
+):
+    refused = refusal(status, flat(message))
+    assert isinstance(refused, ResponseNotFound)
+    assert not refused.retryable
+    assert "resp_1" not in str(refused)
+
+
+def test_a_replica_whose_own_queue_is_full_is_busy_and_others_may_have_room():
+    refused = refusal(429, flat("queue full"))
+    assert isinstance(refused, ReplicaBusy)
+    assert refused.retryable
+    assert refused.client_may_retry
+    assert refused.retry_after_s == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "lacks"),
+    [
+        (404, b'{"detail":"Not Found"}', True),
+        (405, b'{"detail":"Method Not Allowed"}', True),
+        (404, b'{"detail":"Method Not Allowed"}', False),
+        (400, b'{"detail":"Not Found"}', False),
+        (404, b"<html>Not Found</html>", False),
+        (404, flat("Response with id 'resp_1' not found."), False),
+    ],
+)
+def test_an_endpoint_that_a_replica_lacks_is_known_by_its_frameworks_reply(status, body, lacks):
+    assert lacks_route(status, body) is lacks
 
 
 @pytest.mark.parametrize(
@@ -120,6 +169,8 @@ def test_what_a_release_cannot_do_is_not_the_clients_mistake():
         "Unknown part type: secret",
         "Error rendering the chat template: secret",
         "1 validation error for secret",
+        "No call message found for secret",
+        "Unknown input type: secret",
         "40 sequences exceed max_batch_size (32)",
     ],
 )
@@ -148,7 +199,7 @@ def test_any_other_400_is_a_fault_of_the_replica_and_may_be_tried_elsewhere(mess
     assert "CUDA" not in str(failed)
 
 
-@pytest.mark.parametrize("status", [201, 301, 401, 403, 429, 500, 503])
+@pytest.mark.parametrize("status", [201, 301, 401, 403, 500, 503])
 def test_another_status_is_a_fault_of_the_replica(status):
     failed = refusal(status, flat(FORBIDDEN))
     assert isinstance(failed, UpstreamError)
