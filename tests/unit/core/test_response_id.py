@@ -1,5 +1,6 @@
 import re
 import string
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +13,7 @@ from gateway.core.response_id import StoredResponse, decode, encode
 PEPPER = bytes(range(32))
 TRTLLM = "resp_" + "0123456789abcdef" * 2
 PLAIN = StoredResponse(ReplicaId("llama-3-3-70b-1a2b3c4d"), TRTLLM)
+_PACKED_ID = b"\0" + bytes.fromhex(TRTLLM[5:])
 ALPHABET = string.ascii_letters + string.digits + "_-"
 
 peppers = st.binary(max_size=64)
@@ -112,6 +114,11 @@ def test_an_id_too_long_to_be_kept_is_refused(which):
 
 
 def test_key_and_replica_cannot_trade_characters():
-    one = encode(StoredResponse(ReplicaId("bc"), TRTLLM), key_id="a", pepper=PEPPER)
+    """Who knows what an id says can change what is hidden, but not the tag to go with it."""
+    known, wanted = b"\2bc" + _PACKED_ID, b"\1c" + _PACKED_ID
+    given_id = encode(StoredResponse(ReplicaId("bc"), TRTLLM), key_id="a", pepper=PEPPER)
+    sealed = urlsafe_b64decode(given_id.removeprefix("resp_") + "==")
+    hidden = bytes(a ^ b ^ c for a, b, c in zip(sealed[12:], known, wanted, strict=False))
+    forged = "resp_" + urlsafe_b64encode(sealed[:12] + hidden).rstrip(b"=").decode()
     with pytest.raises(ResponseNotFound):
-        decode(one, key_id="ab", pepper=PEPPER)
+        decode(forged, key_id="ab", pepper=PEPPER)

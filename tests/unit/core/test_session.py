@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -39,6 +39,8 @@ def test_a_field_that_is_no_json_text_names_no_session():
     assert session_id({}, {"prompt_cache_key": Raw(b'"\\ud800"')}) is None
 
 
+@example(b"x" * 256, b"x" * 257)
+@example(b"x" * 257, b"x" * 258)
 @given(st.binary(max_size=600).map(bytes.strip), st.binary(max_size=600).map(bytes.strip))
 def test_long_names_are_cut_short_and_stay_apart(one, other):
     shown = of({b"session-id": one}), of({b"session-id": other})
