@@ -99,9 +99,14 @@ class Worker:
             fields={"worker": str(settings.slot)},
         )
         self._tracer = start_tracing(
-            settings.tracing, self._clocks, slot=str(settings.slot), version=settings.version
+            settings.tracing,
+            self._clocks,
+            Random(SystemRandom().getrandbits(_ID_BITS)),
+            slot=str(settings.slot),
+            version=settings.version,
         )
-        self._server = HttpServer(create_data_app(self._plane()), on_started=self._link.serving)
+        app = create_data_app(self._plane())
+        self._server = HttpServer(app, on_started=self._link.serving, spliced=app.spliced)
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""

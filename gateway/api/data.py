@@ -27,8 +27,9 @@ from gateway.core.errors import (
 from gateway.core.operation import OPERATIONS
 from gateway.core.snapshot import FleetSnapshot, KeyView, ModelView
 from gateway.dataplane import gate
-from gateway.dataplane.client import Client
 from gateway.dataplane.handler import DataPlane, Handler
+from gateway.dataplane.portable import PortableClient
+from gateway.dataplane.serving import Serve
 
 _MODELS = "/v1/models"
 _LOG = logging.getLogger(__name__)
@@ -67,6 +68,11 @@ class DataApp:
         """Serve ``inference`` by exact path."""
         self._inference = inference
         self._rest = rest
+
+    @property
+    def spliced(self) -> "dict[bytes, Serve]":
+        """What serves which path to a client that is written to directly."""
+        return {path.encode(): handler.serve for path, handler in self._inference.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -172,7 +178,7 @@ def _raw(
 
 def _replying(route: Route) -> Callable[[HTTPScope, Receive, Send], Awaitable[None]]:
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        client = Client(scope, receive, send)
+        client = PortableClient(scope, receive, send)
         try:
             status, body = route(scope)
         except GatewayError as failure:

@@ -6,11 +6,14 @@ Every worker listens on the same port with SO_REUSEPORT, and the kernel deals co
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import uvicorn
 from litestar.types import ASGIApp
 from typing_extensions import override
+
+from gateway.dataplane.serving import Serve, SpliceProtocol
 
 KEEP_ALIVE_S = 75
 """Above what load balancers keep idle connections for, so that it is them who close."""
@@ -28,11 +31,13 @@ class HttpServer(uvicorn.Server):
         *,
         on_started: Callable[[], None] | None = None,
         linger_s: int | None = None,
+        spliced: Mapping[bytes, Serve] | None = None,
     ) -> None:
         """Serve ``app``.
 
         Args:
             app: the application.
+            spliced: for these paths, what answers in its stead, straight into the transport.
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
         """
@@ -40,7 +45,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=partial(SpliceProtocol, spliced=spliced or {}),  # type: ignore[arg-type]  # typed as a class
                 loop="none",
                 ws="none",
                 lifespan="off",

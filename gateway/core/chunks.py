@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.core.errors import UpstreamProtocolError
+from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.operation import Operation
 from gateway.core.usage import Usage
 
@@ -49,11 +49,15 @@ _HEAD = re.compile(
     rb'\{"id":"[^"\\]*","object":"[^"\\]*","created":\d+,"model":"(?:[^"\\]|\\.)*"'
 )
 
+_NO_HEAD = b"\n"
+"""Begins no payload."""
+
 
 def read(payload: bytes) -> Chunk:
     """Decode a payload.
 
     Raises:
+        UpstreamError: it reports a failure.
         UpstreamProtocolError: it is not a chunk: broken JSON or UTF-8, wrong types, or no
         choices.
     """
@@ -63,7 +67,9 @@ def read(payload: bytes) -> Chunk:
         chunk = _DECODER.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamProtocolError("the replica sent a chunk that is not JSON") from None
-    if chunk.error is None and chunk.choices is None:
+    if chunk.error is not None:
+        raise UpstreamError("the replica failed while it was answering")
+    if chunk.choices is None:
         raise UpstreamProtocolError("the replica sent an event that is no chunk of an answer")
     return chunk
 
@@ -92,7 +98,7 @@ class Identity:
     process.
     """
 
-    __slots__ = ("_head",)
+    __slots__ = ("_cut", "_head", "_theirs")
 
     def __init__(
         self, operation: Operation, *, stream: bool, answer_id: str, created: int, model: str
@@ -108,13 +114,19 @@ class Identity:
             "model": model,
         }
         self._head = msgspec.json.encode(head)[:-1]
+        self._theirs = _NO_HEAD
+        self._cut = 0
 
     def of(self, payload: bytes) -> bytes:
         """Return a chunk's payload, or a whole answer's body, under this identity."""
+        # The replica's own words are mostly the same in every chunk of a stream.
+        if payload.startswith(self._theirs):
+            return self._head + payload[self._cut :]
         match = _HEAD.match(payload)
-        if match is not None:
-            return self._head + payload[match.end() :]
-        return _renamed(payload, self._head)
+        if match is None:
+            return _renamed(payload, self._head)
+        self._theirs, self._cut = match[0], match.end()
+        return self._head + payload[match.end() :]
 
 
 def _renamed(payload: bytes, head: bytes) -> bytes:

@@ -12,8 +12,6 @@ DONE = b"[DONE]"
 """Payload with which OpenAI-style servers close a stream."""
 
 _DATA = b"data:"
-_AROUND = b" \r\n"
-_LF = 10
 
 
 class SseReader:
@@ -26,15 +24,25 @@ class SseReader:
         self._tail = b""
         self._max_event = max_event
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether part of an event waits for its rest."""
+        return bool(self._tail)
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the payloads completed by ``chunk``, oldest first; comments give none.
 
         Raises:
             UpstreamProtocolError: an event grew past the limit without ending.
         """
-        if not self._tail and _is_one_event(chunk):
-            payload = chunk[5:].strip(_AROUND)
-            return [payload] if payload else []
+        # What trtllm-serve writes for each event is nearly always what one read brings.
+        if (
+            chunk.find(b"\n") == len(chunk) - 2
+            and chunk.startswith(b"data: {")
+            and chunk.endswith(b"}\n\n")
+            and not self._tail
+        ):
+            return [chunk[6:-2]]
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
@@ -47,12 +55,6 @@ class SseReader:
                 f"the replica sent an event of over {self._max_event} bytes"
             )
         return [payload for event in events if (payload := _payload(event))]
-
-
-def _is_one_event(chunk: bytes) -> bool:
-    # What trtllm-serve writes for each event is nearly always what one read brings.
-    end = chunk.find(b"\n")
-    return chunk.startswith(_DATA) and end == len(chunk) - 2 and chunk[end + 1] == _LF
 
 
 def _payload(event: bytes) -> bytes:

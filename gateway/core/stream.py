@@ -7,12 +7,16 @@ first content, so that until then the request can go to another replica unseen.
 
 import msgspec
 
-from gateway.core.chunks import Choice, Chunk, Identity, has_content, read
+from gateway.core.chunks import Chunk, Identity, has_content, read
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
+from gateway.core.likeness import Likeness, learn
 from gateway.core.request import InferenceRequest
 from gateway.core.sse import DONE, SseReader
 from gateway.core.timing import StreamMeter
 from gateway.core.usage import Usage, add
+
+_MOST_LESSONS = 4
+"""How often in a row a likeness is learned that then never shows again."""
 
 
 class AnswerStream:
@@ -24,11 +28,13 @@ class AnswerStream:
         "_finished",
         "_held",
         "_identity",
+        "_lessons",
         "_reader",
         "_request",
         "_usage_payloads",
         "done",
         "failure",
+        "likeness",
         "meter",
         "usage",
     )
@@ -48,6 +54,8 @@ class AnswerStream:
         self._reader = SseReader()
         self._begun = False
         """Events were handed out."""
+        self.likeness: Likeness | None = None
+        self._lessons = _MOST_LESSONS if self._choices == 1 else 0
         self._held: list[bytes] = []
         self._finished: dict[int, str] = {}
         self._usage_payloads: list[bytes] = []
@@ -71,20 +79,28 @@ class AnswerStream:
             UpstreamError: the replica reported a failure inside the stream.
             UpstreamProtocolError: it sent something that is no part of an answer.
         """
-        out: list[bytes] = []
-        for payload in self._reader.feed(chunk):
-            if self.done:  # trtllm-serve's main branch says [DONE] twice after an error
-                break
-            try:
-                event = self._finish() if payload == DONE else self._take(payload, at)
-            except UpstreamError as failure:
-                if not self._begun:  # what came with it was seen by nobody: try elsewhere
-                    raise
-                self.failure = failure
-                break
-            if event:
-                out.append(event)
-        return b"".join(out) if self._begun else self._begin(out)
+        payloads = self._reader.feed(chunk)
+        if len(payloads) == 1 and self._begun and not self.done:  # nearly always
+            return self._next(payloads[0], at)
+        return self._events(payloads, at)
+
+    def reframed(self, raw: bytes, at: float) -> bytes | None:
+        """Take a whole HTTP chunk that arrived ``at``; return the one for the client.
+
+        None, and nothing is taken, where the chunk must be read in full: give its data to
+        `feed`. All that came before it must have been whole chunks with whole events.
+        """
+        if self.likeness is None:
+            return None
+        chunk = self.likeness.reframed(raw)
+        if chunk is not None:
+            self.meter.more(at)
+        return chunk
+
+    @property
+    def between_events(self) -> bool:
+        """Whether what comes next begins an event."""
+        return not self._reader.unfinished
 
     def closed(self) -> None:
         """Say that the replica ended its answer.
@@ -98,6 +114,52 @@ class AnswerStream:
                 f"the replica's answer ended early, after {tokens} content events"
             )
 
+    def _next(self, payload: bytes, at: float) -> bytes:
+        try:
+            event, chunk = self._event(payload, at)
+        except UpstreamError as failure:
+            self.failure = failure
+            return b""
+        if chunk is not None and self._lessons:
+            self._lessons -= 1
+            self.likeness = learn(b"data: %b\n\n" % payload, chunk, event) or self.likeness
+        return event
+
+    def _events(self, payloads: list[bytes], at: float) -> bytes:
+        out: list[bytes] = []
+        for payload in payloads:
+            if self.done:  # trtllm-serve's main branch says [DONE] twice after an error
+                break
+            try:
+                event, _ = self._event(payload, at)
+            except UpstreamError as failure:
+                if not self._begun:  # what came with it was seen by nobody: try elsewhere
+                    raise
+                self.failure = failure
+                break
+            if event:
+                out.append(event)
+        return b"".join(out) if self._begun else self._begin(out)
+
+    def _event(self, payload: bytes, at: float) -> tuple[bytes, Chunk | None]:
+        """Return what the client gets for one event, nothing for some, and what it says."""
+        if payload == DONE:
+            return self._finish(), None
+        chunk = read(payload)
+        if chunk.choices:
+            for choice in chunk.choices:
+                if not 0 <= choice.index < self._choices:
+                    raise UpstreamProtocolError(
+                        "the replica answered a choice that was not asked for"
+                    )
+                if has_content(choice):
+                    self.meter.content(choice.index, at)
+                if choice.finish_reason:
+                    self._finished[choice.index] = choice.finish_reason
+        elif chunk.usage is not None:
+            return self._count(payload, chunk.usage), None
+        return b"data: %b\n\n" % self._identity.of(payload), chunk
+
     def _begin(self, out: list[bytes]) -> bytes:
         self._held += out
         if not self.started and not self.done:
@@ -106,28 +168,8 @@ class AnswerStream:
         held, self._held = self._held, []
         return b"".join(held)
 
-    def _take(self, payload: bytes, at: float) -> bytes:
-        chunk = read(payload)
-        if chunk.error is not None:
-            raise UpstreamError("the replica failed while it was answering")
-        if chunk.choices:
-            for choice in chunk.choices:
-                self._note(choice, at)
-        elif chunk.usage is not None:
-            return self._count(payload, chunk)
-        return b"data: %b\n\n" % self._identity.of(payload)
-
-    def _note(self, choice: Choice, at: float) -> None:
-        if not 0 <= choice.index < self._choices:
-            raise UpstreamProtocolError("the replica answered a choice that was not asked for")
-        if has_content(choice):
-            self.meter.content(choice.index, at)
-        if choice.finish_reason:
-            self._finished[choice.index] = choice.finish_reason
-
-    def _count(self, payload: bytes, chunk: Chunk) -> bytes:
+    def _count(self, payload: bytes, usage: Usage) -> bytes:
         # One usage event for each prompt; the client gets their sum, once, before [DONE].
-        usage = chunk.usage or Usage()
         self.usage = usage if self.usage is None else add(self.usage, usage)
         self._usage_payloads.append(payload)
         return b""

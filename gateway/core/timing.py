@@ -11,24 +11,34 @@ decoding, ``stream_interval``), so a gap is per *event*, TPOT per *token*
 class StreamMeter:
     """Collects the arrival times of one answer's content events."""
 
-    __slots__ = ("_last_by_choice", "events", "first_at", "gaps_s", "last_at")
+    __slots__ = ("_last_by_choice", "first_at", "gaps_s", "last_at")
 
     def __init__(self) -> None:
         """Start with nothing seen."""
         self.first_at: float | None = None
-        self.last_at: float | None = None
+        self.last_at = 0.0
+        """0 until content came."""
         self.gaps_s: list[float] = []
-        self.events = 0
         self._last_by_choice: dict[int, float] = {}
+        """Kept up only where several choices are seen."""
+
+    @property
+    def events(self) -> int:
+        """Content events so far: each but the first of its choice ends a gap."""
+        return len(self.gaps_s) + len(self._last_by_choice)
 
     def content(self, choice: int, at: float) -> None:
         """Note content of ``choice`` that arrived ``at``."""
-        self.events += 1
+        last = self._last_by_choice
         if self.first_at is None:
             self.first_at = at
+        elif choice in last:
+            self.gaps_s.append(at - (self.last_at if len(last) == 1 else last[choice]))
+        elif len(last) == 1:
+            last[next(iter(last))] = self.last_at
+        last[choice] = self.last_at = at
+
+    def more(self, at: float) -> None:
+        """Note more content of the only choice that was seen so far."""
+        self.gaps_s.append(at - self.last_at)
         self.last_at = at
-        last = self._last_by_choice
-        before = last.get(choice)
-        if before is not None:
-            self.gaps_s.append(at - before)
-        last[choice] = at

@@ -7,6 +7,7 @@ gateway's memory.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
@@ -22,6 +23,8 @@ class Carrier(Protocol):
     """The connection that an answer came over."""
 
     transport: asyncio.Transport | None
+    lane: Callable[[bytes], bool] | None
+    """Asked first to take what arrives."""
 
     def release(self, *, reusable: bool) -> None:
         """Give the connection back, or end it."""
@@ -34,8 +37,7 @@ class Answer:
     __slots__ = (
         "_arrived",
         "_carrier",
-        "_complete",
-        "_failure",
+        "_chunk_ended",
         "_head_seen",
         "_keep_alive",
         "_limit_at",
@@ -43,36 +45,56 @@ class Answer:
         "_parser",
         "_paused",
         "_pieces",
+        "_sink",
         "_timer",
         "_waiter",
         "_waiting_bytes",
+        "aligned",
+        "arrived_at",
         "begun",
+        "clock",
+        "complete",
         "connect_s",
+        "failure",
         "status",
     )
 
     def __init__(
-        self, carrier: Carrier, loop: asyncio.AbstractEventLoop, *, connect_s: float | None
+        self,
+        carrier: Carrier,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        *,
+        connect_s: float | None,
     ) -> None:
-        """Read from ``carrier``.
+        """Read from ``carrier``, whose arrivals are stamped by ``clock``.
 
         ``connect_s`` is how long connecting took, None if it was pooled.
         """
         self.status = 0
         self.begun = False
         """Anything came at all."""
+        self.aligned = False
+        """What comes next begins an HTTP chunk, or is the end."""
+        self.complete = False
+        """All of it came."""
+        self.failure: UpstreamError | None = None
+        """What broke it off."""
+        self.arrived_at = clock()
+        """When the last bytes came; at first, when the request was sent."""
         self.connect_s = connect_s
         self._carrier: Carrier | None = carrier
         self._loop = loop
+        self.clock = clock
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._arrived: deque[tuple[float, bytes]] = deque()
         self._waiting_bytes = 0
         self._paused = False
         self._head_seen = False
-        self._complete = False
         self._keep_alive = False
-        self._failure: UpstreamError | None = None
+        self._sink: Callable[[bytes, float], None] | None = None
+        self._chunk_ended = False
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._limit_at = 0.0
@@ -82,7 +104,7 @@ class Answer:
     def on_message_begin(self) -> None:
         """Refuse a second answer: nobody asked for one."""
         self.begun = True
-        if self._complete:
+        if self.complete:
             raise UpstreamProtocolError("the replica sent more than its answer")
 
     def on_headers_complete(self) -> None:
@@ -92,6 +114,14 @@ class Answer:
             self.status = status
             self._head_seen = True
 
+    def on_chunk_header(self) -> None:
+        """Note that a chunk began."""
+        self._chunk_ended = False
+
+    def on_chunk_complete(self) -> None:
+        """Note that it ended."""
+        self._chunk_ended = True
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._pieces.append(body)
@@ -99,7 +129,7 @@ class Answer:
     def on_message_complete(self) -> None:
         """Note the end; the end of a 1xx is none."""
         if self._head_seen:
-            self._complete = True
+            self.complete = True
             # Asked now: afterwards the parser is set for a next message and knows no more.
             self._keep_alive = self._parser.should_keep_alive()
 
@@ -107,27 +137,30 @@ class Answer:
 
     def feed(self, data: bytes, at: float) -> None:
         """Take bytes that arrived ``at``."""
-        if self._complete:
+        if self.complete:
             self.fail(UpstreamProtocolError("the replica sent more than its answer"))
             return
+        self.arrived_at = at
         try:
             self._parser.feed_data(data)
         finally:  # what came before a fault can still be read
+            self.aligned = self._chunk_ended and data.endswith(b"\r\n")
             pieces = self._pieces
             if pieces:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
-                self._arrived.append((at, body))
-                self._waiting_bytes += len(body)
-                if self._waiting_bytes > _HIGH_WATER_BYTES:
-                    self._hold_back()
-            self._wake()
+                if self._sink is None:
+                    self._keep(at, body)
+                else:
+                    self._sink(body, at)
+            if self._sink is None or self.complete:
+                self.wake()
 
     def fail(self, failure: UpstreamError) -> None:
         """End the answer, unless it is whole already: what arrived before can still be read."""
-        if self._failure is None:
-            self._failure = failure
-        self._wake()
+        if self.failure is None:
+            self.failure = failure
+        self.wake()
 
     # What the owner calls.
 
@@ -139,9 +172,25 @@ class Answer:
             TimeoutError: ``until`` (loop time) passed.
         """
         while not self._head_seen:
-            if self._failure is not None:
-                raise self._failure
-            await self._change(until)
+            if self.failure is not None:
+                raise self.failure
+            await self.change(until)
+
+    def divert(
+        self, sink: Callable[[bytes, float], None], lane: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """Give each piece of the body, with its time, to ``sink`` as it arrives.
+
+        What has arrived already goes there now. `change` then tells of the end alone.
+        ``lane``, if given, is asked first whether it takes what arrived, as it came over the
+        wire; it may take whole HTTP chunks alone, and only after what left this `aligned`.
+        """
+        self._sink = sink
+        if self._carrier is not None:
+            self._carrier.lane = lane
+        while self._arrived:
+            at, body = self._pop()
+            sink(body, at)
 
     async def read(self, until: float) -> tuple[float, bytes] | None:
         """Return the next bytes and when they arrived; None at the end of a whole answer.
@@ -153,17 +202,33 @@ class Answer:
         while True:
             if self._arrived:
                 return self._pop()
-            if self._complete:
+            if self.complete:
                 return None
-            if self._failure is not None:
-                raise self._failure
-            await self._change(until)
+            if self.failure is not None:
+                raise self.failure
+            await self.change(until)
+
+    def hold_back(self) -> None:
+        """Read no more from the replica until `let_on`."""
+        carrier = self._carrier
+        if not self._paused and carrier is not None and carrier.transport is not None:
+            self._paused = True
+            carrier.transport.pause_reading()
+
+    def let_on(self) -> None:
+        """Read on."""
+        carrier = self._carrier
+        if self._paused and carrier is not None and carrier.transport is not None:
+            self._paused = False
+            self.arrived_at = self.clock()  # it could not be heard until now
+            carrier.transport.resume_reading()
 
     def close(self) -> None:
         """Give the connection back if the answer was read whole, else end it.
 
         Safe to call twice.
         """
+        self.let_on()
         carrier, self._carrier = self._carrier, None
         if carrier is None:
             return
@@ -173,31 +238,24 @@ class Answer:
         # The parser calls back here: left alone, the two would hold each other until the
         # garbage collector came, which would pause every stream.
         del self._parser
-        whole = self._complete and self._failure is None and not self._arrived
-        if self._paused and carrier.transport is not None:
-            carrier.transport.resume_reading()
+        self._sink = None
+        whole = self.complete and self.failure is None and not self._arrived
         carrier.release(reusable=whole and self._keep_alive)
 
     def _pop(self) -> tuple[float, bytes]:
         arrival = self._arrived.popleft()
         self._waiting_bytes -= len(arrival[1])
         if self._paused and self._waiting_bytes <= _LOW_WATER_BYTES:
-            self._let_on()
+            self.let_on()
         return arrival
 
-    def _let_on(self) -> None:
-        if self._carrier is not None:
-            self._paused = False
-            if self._carrier.transport is not None:
-                self._carrier.transport.resume_reading()
+    def _keep(self, at: float, body: bytes) -> None:
+        self._arrived.append((at, body))
+        self._waiting_bytes += len(body)
+        if self._waiting_bytes > _HIGH_WATER_BYTES:
+            self.hold_back()
 
-    def _hold_back(self) -> None:
-        if not self._paused and self._carrier is not None:
-            self._paused = True
-            if self._carrier.transport is not None:
-                self._carrier.transport.pause_reading()
-
-    def _change(self, until: float) -> "asyncio.Future[None]":
+    def change(self, until: float) -> "asyncio.Future[None]":
         """Return what is done when anything happened; it fails with TimeoutError ``until``."""
         self._limit_at = until
         # One timer serves many waits: it is armed once and moves on when it finds the limit
@@ -223,7 +281,8 @@ class Answer:
         else:
             self._arm(self._limit_at)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """End the wait of `change`."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -3,7 +3,6 @@
 The frame of `run` owns the answer: it is given back however the try ends.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from gateway.core.usage import Usage
 from gateway.core.whole import read_whole
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.exchange import Exchange
-from gateway.dataplane.relay import collect, relay, waited
+from gateway.dataplane.relay import collect, waited
 from gateway.dataplane.upstream import Upstream
 from gateway.telemetry.tracer import AttemptTrace
 
@@ -44,7 +43,7 @@ class Attempt:
             it.
         """
         exchange, client = self.exchange, self.exchange.client
-        patience = self._patience()
+        patience = self._patience(upstream.loop_time())
         sent_at = self.clock()
         if exchange.facts.sent_at is None:
             exchange.facts.sent_at = sent_at
@@ -62,10 +61,9 @@ class Attempt:
         finally:
             answer.close()
 
-    def _patience(self) -> Patience:
+    def _patience(self, at: float) -> Patience:
         # Limits run on the loop's clock, which timers use; measurements on the worker's, which
         # is finer. The request's start is carried over as its age.
-        at = asyncio.get_running_loop().time()
         patience = Patience(
             self.exchange.model.timeouts,
             stream=self.exchange.request.stream,
@@ -111,11 +109,7 @@ class Attempt:
             facts.first_relay_s = self.clock() - arrived_at
 
         try:
-            # In a task of its own, which this frame owns: it wakes for each event, and through
-            # the dozen frames above that costs more than to read the event.
-            await asyncio.get_running_loop().create_task(
-                relay(answer, stream, client, patience, first)
-            )
+            await client.relay(answer, stream, patience, first)
         finally:
             if client.content_sent:  # else another replica's stream may yet be this request's
                 _note_stream(facts, stream)
@@ -132,7 +126,7 @@ class Attempt:
 def _note_stream(facts: RequestFacts, stream: AnswerStream) -> None:
     meter = stream.meter
     facts.first_content_at = meter.first_at
-    facts.last_content_at = meter.last_at
+    facts.last_content_at = None if meter.first_at is None else meter.last_at
     facts.gaps_s = meter.gaps_s
     facts.content_events = meter.events
     facts.finish_reasons = stream.finish_reasons

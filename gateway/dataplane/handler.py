@@ -30,6 +30,7 @@ from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.pipeline import Pipeline
+from gateway.dataplane.portable import PortableClient
 from gateway.telemetry.tracer import RequestTrace, Tracer
 
 _CLIENT_LEFT = 499
@@ -69,7 +70,7 @@ class DataPlane:
 
 
 class Handler:
-    """Serves one operation as an ASGI application."""
+    """Serves one operation, as an ASGI application or to a client of any other kind."""
 
     def __init__(self, operation: Operation, plane: DataPlane) -> None:
         """Serve ``operation`` on ``plane``."""
@@ -79,16 +80,19 @@ class Handler:
         self._ceiling = Limits()
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer one request of an ASGI server."""
+        await self.serve(PortableClient(scope, receive, send))
+
+    async def serve(self, client: Client) -> None:
         """Answer one request; raises only the cancellation that ends the server."""
         plane = self._plane
         facts = RequestFacts(started_at=plane.clock(), operation=self._operation.name)
-        client = Client(scope, receive, send)
         facts.request_id = gate.request_id(client.asked) or f"req-{plane.new_id()}"
         client.headers = [(b"x-request-id", facts.request_id.encode())]
-        trace = plane.tracer.begin(scope["headers"], facts)
+        trace = plane.tracer.begin(client.sent, facts)
         plane.running.add(client.task)
         try:
-            await self._serve(scope, client, facts, trace)
+            await self._serve(client, facts, trace)
             facts.outcome, facts.code = Outcome.OK, _OK
         except ClientLeft:
             facts.code = client.status or _CLIENT_LEFT
@@ -107,16 +111,12 @@ class Handler:
             plane.recorder.record(facts, trace)
 
     async def _serve(
-        self,
-        scope: HTTPScope,
-        client: Client,
-        facts: RequestFacts,
-        trace: RequestTrace | None,
+        self, client: Client, facts: RequestFacts, trace: RequestTrace | None
     ) -> None:
         plane = self._plane
         snapshot = plane.snapshot()
-        if scope["method"] != "POST":
-            raise MethodNotAllowed(self._operation.path, scope["method"], allow="POST")
+        if client.method != "POST":
+            raise MethodNotAllowed(self._operation.path, client.method, allow="POST")
         key = gate.admit(client.asked, snapshot)
         facts.key_id, facts.tenant = key.id, key.tenant
         body = await client.body(

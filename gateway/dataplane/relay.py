@@ -2,45 +2,51 @@
 
 Only whole events go out: half an event would reach the client's JSON parser, not its error
 handling. Nothing goes out before the first content, and a normal end only after the whole
-answer (`core.stream`).
+answer (`core.stream`). `splice` does the same without a step in between.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.patience import Patience
 from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
-from gateway.dataplane.client import Client
+from gateway.dataplane.client import OnFirst
 
-_LINGER_S = 1.0
+LINGER_S = 1.0
 """How long to wait, after ``[DONE]``.
 
 For the end of the body that makes the connection reusable.
 """
 
 
+class Waiting(Protocol):
+    """A client that waits."""
+
+    async def ping(self) -> None:
+        """Show it that its request is alive."""
+        ...
+
+
+class Sink(Waiting, Protocol):
+    """A client that gets a stream."""
+
+    content_sent: bool
+
+    async def stream(self, events: bytes) -> None:
+        """Send whole events."""
+        ...
+
+    async def finish(self) -> None:
+        """End the stream."""
+        ...
+
+
 async def relay(
-    answer: Answer,
-    stream: AnswerStream,
-    client: Client,
-    patience: Patience,
-    on_first: Callable[[float], None],
+    answer: Answer, stream: AnswerStream, client: Sink, patience: Patience, on_first: OnFirst
 ) -> None:
-    """Stream until the answer is complete and the client has it.
-
-    Args:
-        answer: an answer of status 200; stays the caller's to close.
-        stream: reads it.
-        client: gets it.
-        patience: how long to wait for what.
-        on_first: called once, with the arrival of the first content, when it was handed on.
-
-    Raises:
-        UpstreamError: the answer broke off, was no answer, or took too long; what had arrived
-        by then was sent.
-    """
+    """Stream to ``client``; see `Client.relay`."""
     loop = asyncio.get_running_loop()
     while not stream.done:
         until = patience.until_next(loop.time()) if stream.started else patience.until_first()
@@ -61,10 +67,10 @@ async def relay(
         if stream.failure is not None:
             raise stream.failure
     await client.finish()
-    await _settle(answer, loop.time() + _LINGER_S)
+    await settle(answer, loop.time() + LINGER_S)
 
 
-async def collect(answer: Answer, client: Client, patience: Patience, *, limit: int) -> bytes:
+async def collect(answer: Answer, client: Waiting, patience: Patience, *, limit: int) -> bytes:
     """Return an answer's body once it is whole.
 
     Raises:
@@ -86,7 +92,7 @@ async def collect(answer: Answer, client: Client, patience: Patience, *, limit: 
     raise UpstreamProtocolError(f"the replica's reply is longer than {limit} bytes")
 
 
-async def waited(client: Client, patience: Patience, *, started: bool) -> None:
+async def waited(client: Waiting, patience: Patience, *, started: bool) -> None:
     """Act on a wait that brought nothing: give up, show a sign of life, or let it go on.
 
     Raises:
@@ -101,7 +107,7 @@ async def waited(client: Client, patience: Patience, *, started: bool) -> None:
         await client.ping()
 
 
-async def _settle(answer: Answer, until: float) -> None:
+async def settle(answer: Answer, until: float) -> None:
     """Read on to the end of the body.
 
     Whatever happens here, the client has its whole answer: even a cancellation, as this worker

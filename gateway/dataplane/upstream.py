@@ -36,7 +36,7 @@ _NOT_HTTP = (
 class Connection(asyncio.Protocol):
     """One TCP connection to a replica; carries one answer at a time."""
 
-    __slots__ = ("_answer", "_clock", "_upstream", "idle_at", "transport")
+    __slots__ = ("_answer", "_clock", "_upstream", "idle_at", "lane", "transport")
 
     def __init__(self, upstream: "Upstream", clock: Callable[[], float]) -> None:
         """Belong to ``upstream``'s pool."""
@@ -44,6 +44,8 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._answer: Answer | None = None
         self.transport: asyncio.Transport | None = None
+        self.lane: Callable[[bytes], bool] | None = None
+        """Asked first to take what arrives."""
         self.idle_at = 0.0
         """Loop time when it was last given back."""
 
@@ -62,6 +64,9 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Hand arriving bytes to the answer, stamped."""
+        lane = self.lane
+        if lane is not None and lane(data):
+            return
         answer = self._answer
         if answer is None:  # bytes that nobody asked for: not a connection to trust
             self.abort()
@@ -83,7 +88,7 @@ class Connection(asyncio.Protocol):
 
     def release(self, *, reusable: bool) -> None:
         """Give the connection back, or end it."""
-        self._answer = None
+        self._answer = self.lane = None
         if reusable and self.transport is not None and not self.transport.is_closing():
             self._upstream.keep(self)
         else:
@@ -105,6 +110,8 @@ class Upstream:
         self._clock = clock
         # Asked for once: each time costs a system call (Python checks for a fork).
         self._loop = asyncio.get_running_loop()
+        self.loop_time = self._loop.time
+        """The clock that limits of waiting run on, in seconds."""
         self._idle: list[Connection] = []
         self._closed = False
         name = f"[{host}]" if ":" in host else host
@@ -145,7 +152,7 @@ class Upstream:
         before = self._clock()
         pooled = self._take()
         if pooled is not None:
-            answer = Answer(pooled, self._loop, connect_s=None)
+            answer = Answer(pooled, self._loop, self._clock, connect_s=None)
             try:
                 await _exchange(pooled, answer, (head, body), wait)
             except UpstreamDisconnected:
@@ -156,7 +163,7 @@ class Upstream:
                 return answer
             before = self._clock()
         fresh = await self._connect(connect_s)
-        answer = Answer(fresh, self._loop, connect_s=self._clock() - before)
+        answer = Answer(fresh, self._loop, self._clock, connect_s=self._clock() - before)
         await _exchange(fresh, answer, (head, body), wait)
         return answer
 

@@ -1,11 +1,12 @@
 """Spans through the OpenTelemetry SDK: one SERVER span a request, one CLIENT span an attempt.
 
 Rule: nothing is done per chunk. A span is opened with its name and start alone, and gets all
-the rest from the facts when it ends. A request that is not sampled still gets a context for its
-replica, with the sampled flag off; without one the replica would start a trace of its own.
+the rest from the facts when it ends. Most requests are not sampled: they never come as far as
+the SDK, and only get a context for their replica.
 """
 
 from collections.abc import Mapping
+from random import Random
 from threading import Thread
 
 from opentelemetry.context import Context
@@ -13,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -38,6 +39,8 @@ from gateway.telemetry.tracecontext import (
     read_trace_context,
     traceparent,
 )
+from gateway.telemetry.tracer import RequestTrace
+from gateway.telemetry.unsampled import UnsampledTrace
 
 _ROOT = Context()
 
@@ -58,13 +61,16 @@ class OtelTracer:
         resource: Mapping[str, str],
         sample_share: float,
         trust_incoming: bool,
+        rng: Random,
     ) -> None:
         """Start the exporting thread; ``resource`` says which process the spans come from."""
         self._clocks = clocks
+        self._sample_share = sample_share
+        self._rng = rng
         self._trust_incoming = trust_incoming
         self._processor = CountingProcessor(exporter)
         self._provider = TracerProvider(
-            sampler=ParentBasedTraceIdRatio(sample_share),
+            sampler=ParentBased(ALWAYS_ON),
             resource=Resource.create(dict(resource)),
             shutdown_on_exit=False,
         )
@@ -78,9 +84,12 @@ class OtelTracer:
         """Spans thrown away since the start: the collector was too slow or failed."""
         return self._processor.dropped
 
-    def begin(self, headers: Headers, facts: RequestFacts) -> "OtelRequestTrace":
+    def begin(self, headers: Headers, facts: RequestFacts) -> RequestTrace:
         """Open a SERVER span, below the caller's if that is trusted, else linked to it."""
         incoming = read_trace_context(headers)
+        decided = incoming is not None and self._trust_incoming
+        if not decided and self._rng.random() >= self._sample_share:
+            return UnsampledTrace(self._rng)
         parent, links = _ROOT, []
         if incoming is not None:
             remote = _remote(incoming, with_state=self._trust_incoming)

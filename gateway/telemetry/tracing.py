@@ -7,6 +7,7 @@ starts faster and stays smaller.
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 
 from gateway.telemetry.clocks import Clocks
 from gateway.telemetry.passthrough import PassThrough, Untraced
@@ -44,7 +45,7 @@ def traces_endpoint(configured: str | None, environ: Mapping[str, str]) -> str |
 
 
 def start_tracing(
-    settings: TracingSettings, clocks: Clocks, *, slot: str, version: str
+    settings: TracingSettings, clocks: Clocks, rng: Random, *, slot: str, version: str
 ) -> Tracer:
     """Return the tracer of the worker in ``slot``; `Tracer.close` ends its thread."""
     if settings.endpoint is None:
@@ -61,4 +62,5 @@ def start_tracing(
         },
         sample_share=settings.sample_share,
         trust_incoming=settings.trust_incoming,
+        rng=rng,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import ClassVar
 
 import httpx
 
@@ -19,11 +20,15 @@ from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.telemetry.passthrough import PassThrough
 from tests.fakes.client import StreamingClient
+from tests.fakes.direct import DirectStreamingClient
 from tests.fakes.replica import settled
 
 QUICK = Timeouts(connect_s=5, first_token_s=30, between_tokens_s=30, total_s=60)
 COMPLETION = b'{"model":"m","prompt":"p"}'
 STREAMED = b'{"model":"m","prompt":"p","stream":true}'
+
+
+CLIENTS = {"portable": StreamingClient, "splice": DirectStreamingClient}
 
 
 class Leases:
@@ -58,6 +63,9 @@ class Recorder:
 @dataclass
 class DataGateway:
     """A worker's data plane."""
+
+    way: ClassVar[str] = "portable"
+    """How clients are spoken to: through ASGI, or straight into their transport."""
 
     replicas: list
     settings: dict = field(default_factory=dict)
@@ -113,7 +121,7 @@ class DataGateway:
         return self.recorder.facts[-1]
 
     def client(self, **known):
-        return StreamingClient(self.app, **known)
+        return CLIENTS[self.way](self.app, **known)
 
     async def post(self, body=COMPLETION, path="/v1/completions", *, begun=None, **known):
         """Return the client once it has its answer; ``begun`` is set as that begins."""
@@ -125,7 +133,8 @@ class DataGateway:
     @asynccontextmanager
     async def serving(self):
         """Serve on a free port; give an HTTP client of it."""
-        server = HttpServer(self.app)
+        spliced = self.app.spliced if self.way == "splice" else {}
+        server = HttpServer(self.app, spliced=spliced)
         with listening_socket("127.0.0.1", 0) as sock:
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             async with asyncio.TaskGroup() as tasks:

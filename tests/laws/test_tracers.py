@@ -1,5 +1,7 @@
 """What the data plane relies on, of every tracer."""
 
+from random import Random
+
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -22,6 +24,7 @@ def otel(*, sample_share, trust_incoming):
         resource={},
         sample_share=sample_share,
         trust_incoming=trust_incoming,
+        rng=Random(7),
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.chunks import has_content, read
-from gateway.core.errors import UpstreamProtocolError
+from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.operation import CHAT, COMPLETIONS
 from tests.unit.core.transcripts import identity
 
@@ -99,7 +99,8 @@ def test_an_object_without_choices_is_no_chunk(payload):
 
 @pytest.mark.parametrize("error", [b'{"message":"x"}', b'"x"', b"5"])
 def test_an_error_in_any_form_is_one(error):
-    assert read(b'{"error":%b}' % error).error
+    with pytest.raises(UpstreamError, match="failed while it was answering"):
+        read(b'{"error":%b}' % error)
 
 
 def test_an_error_that_is_null_is_none():

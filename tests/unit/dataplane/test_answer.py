@@ -39,7 +39,7 @@ class Carrier:
 
 def begin():
     carrier = Carrier()
-    return carrier, Answer(carrier, asyncio.get_running_loop(), connect_s=None)
+    return carrier, Answer(carrier, asyncio.get_running_loop(), lambda: 0.0, connect_s=None)
 
 
 async def drain(answer):
@@ -64,7 +64,7 @@ async def test_an_answer_cut_anywhere_is_the_same(cuts):
     for start, end in pairwise([0, *sorted(cuts), len(WIRE)]):
         if start < end:
             answer.feed(WIRE[start:end], 0.0)
-    whole = Answer(carrier, asyncio.get_running_loop(), connect_s=None)
+    whole = Answer(carrier, asyncio.get_running_loop(), lambda: 0.0, connect_s=None)
     whole.feed(WIRE, 0.0)
     parts = [[body for _, body in await drain(one)] for one in (answer, whole)]
     assert b"".join(parts[0]) == b"".join(parts[1])

@@ -1,5 +1,7 @@
 """From a number to the requests behind it."""
 
+from random import Random
+
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.telemetry.clocks import Clocks
@@ -16,7 +18,7 @@ def test_one_trace_id_leads_from_the_exemplar_to_the_log_line_and_the_span():
     logs = Logs(lines.append, render_json, wall=lambda: 1.5, fields={})
     tracer = OtelTracer(
         exported, Clocks(lambda: 10.0, lambda: 1_700_000_000.0),
-        resource={}, sample_share=1.0, trust_incoming=False,
+        resource={}, sample_share=1.0, trust_incoming=False, rng=Random(7),
     )  # fmt: skip
     mark = tracer.begin([], facts).finish(facts)
     metrics.record(facts, mark)

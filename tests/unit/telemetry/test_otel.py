@@ -1,4 +1,5 @@
 from contextlib import contextmanager
+from random import Random
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -31,6 +32,7 @@ def tracing(*, sample_share=1.0, trust_incoming=False):
             resource={"service.version": "1.0"},
             sample_share=sample_share,
             trust_incoming=trust_incoming,
+            rng=Random(7),
         )
         try:
             yield tracer, collector
@@ -156,7 +158,7 @@ def test_closing_waits_for_a_stuck_collector_only_as_long_as_it_is_told():
         collector.go.clear()
         tracer = OtelTracer(
             otlp_exporter(url), Clocks(lambda: 0.0, lambda: 0.0),
-            resource={}, sample_share=1.0, trust_incoming=False,
+            resource={}, sample_share=1.0, trust_incoming=False, rng=Random(7),
         )  # fmt: skip
         served(tracer, streamed())
         tracer.close(timeout_s=0.05)

@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 
 from gateway.telemetry.clocks import Clocks
@@ -33,13 +35,13 @@ def test_the_configuration_names_the_collector_and_the_environment_fills_in(
 @pytest.mark.parametrize(("trust", "kind"), [(False, Untraced), (True, PassThrough)])
 def test_without_a_collector_nothing_is_exported(trust, kind):
     settings = TracingSettings(trust_incoming=trust)
-    assert isinstance(start_tracing(settings, CLOCKS, slot="0", version="1.0"), kind)
+    assert isinstance(start_tracing(settings, CLOCKS, Random(7), slot="0", version="1.0"), kind)
 
 
 def test_spans_say_which_worker_of_which_gateway_they_come_from():
     with running_collector() as (collector, url):
         settings = TracingSettings(endpoint=url, sample_share=1.0)
-        tracer = start_tracing(settings, CLOCKS, slot="3", version="1.0")
+        tracer = start_tracing(settings, CLOCKS, Random(7), slot="3", version="1.0")
         tracer.begin([], streamed()).finish(streamed())
         tracer.close(timeout_s=30)
         assert collector.resource["service.name"] == "trtllm-gateway"

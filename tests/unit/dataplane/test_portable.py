@@ -4,7 +4,8 @@ import json
 import pytest
 
 from gateway.core.errors import InvalidRequest, MethodNotAllowed, Overloaded, RequestTooLarge
-from gateway.dataplane.client import PING, Client, ClientLeft
+from gateway.dataplane.client import PING, ClientLeft
+from gateway.dataplane.portable import PortableClient
 from tests.fakes.replica import settled
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +20,11 @@ class Server:
         self.gone = asyncio.Event()
 
     def client(self):
-        return Client({"headers": [(b"host", b"h"), (b"a", b"1")]}, self.receive, self.send)
+        return PortableClient(
+            {"method": "POST", "headers": [(b"host", b"h"), (b"a", b"1")]},
+            self.receive,
+            self.send,
+        )
 
     async def receive(self):
         if self.received:

@@ -1,0 +1,157 @@
+"""Recognise the next event of a stream by its likeness to one before, without parsing it.
+
+Neighbouring chunks of a stream differ in their piece of text and, in some releases, in their
+id; all else repeats byte for byte. Once one was read in full, another that has the same bytes
+around another plain piece of text says the same of that text.
+
+Rule: what is recognised here must be what a full reading would have said, to the byte; whatever
+is not certain is left to it.
+"""
+
+from gateway.core.chunks import Chunk, read
+from gateway.core.errors import UpstreamError
+
+_START = b'data: {"id":"'
+_END = b"}\n\n"
+_TEXTS = ("content", "text", "reasoning_content", "reasoning")
+_MARKS = tuple(b'"%b":"' % name.encode() for name in _TEXTS)
+_PROBE = b"probe"
+_NOT_PLAIN = bytes(range(0x20)) + b'"\\'
+_PLAIN = bytes(byte for byte in range(256) if byte not in _NOT_PLAIN)
+_LONGEST_ID = 64
+
+
+def _head_of(length: int) -> bytes:
+    """Return how an HTTP chunk begins that has ``length`` bytes with all its framing."""
+    for digits in range(1, 8):
+        head = b"%x\r\n" % max(length - digits - 4, 0)
+        if len(head) == digits + 2:
+            return head
+    return b"\n"  # begins no chunk
+
+
+class Likeness:
+    """What the events of one stream have in common."""
+
+    __slots__ = ("_after_id", "_before_id", "_by_length", "_shown_lead", "_tail", "_tail_at")
+
+    def __init__(
+        self, *, before_id: bytes, after_id: bytes, after_text: bytes, shown_lead: bytes
+    ) -> None:
+        """Know events by their bytes.
+
+        Args:
+            before_id: from the start of the event to the part of the id that may differ.
+            after_id: from the quote that ends the id to the one that begins the text.
+            after_text: from the quote that ends the text to the end of the event.
+            shown_lead: what the client gets in place of all that is before the text.
+        """
+        self._before_id = before_id
+        self._after_id = after_id
+        self._tail = after_text + b"\r\n"
+        self._tail_at = -len(self._tail)
+        self._shown_lead = shown_lead
+        self._by_length: dict[int, tuple[bytes, int, bytes]] = {}
+        """By the length of an HTTP chunk: all before the text, where that begins, and what the
+        client gets before the text."""
+
+    def reframed(self, raw: bytes) -> bytes | None:
+        """Return the HTTP chunk that the client gets for the replica's.
+
+        None where ``raw`` is anything but one whole HTTP chunk with one event of this likeness.
+        """
+        known = self._by_length.get(len(raw))
+        if known is None or not raw.startswith(known[0]):
+            known = self._anew(raw)
+        if raw.endswith(self._tail):
+            text = raw[known[1] : self._tail_at]
+            if text and not text.translate(None, _PLAIN) and (text.isascii() or _is_utf8(text)):
+                return b"%b%b%b" % (known[2], text, self._tail)
+        return None
+
+    def _anew(self, raw: bytes) -> tuple[bytes, int, bytes]:
+        """Look at a chunk of a length or with an id not seen before."""
+        length = len(raw)
+        head = _head_of(length)
+        id_at = len(head) + len(self._before_id)
+        id_end = raw.find(b'"', id_at, id_at + _LONGEST_ID)
+        if (
+            not raw.startswith(head + self._before_id)
+            or not raw.startswith(self._after_id, id_end)
+            or not raw[id_at:id_end].isalnum()
+        ):
+            return b"", length, b""
+        text_at = id_end + len(self._after_id)
+        size = len(self._shown_lead) + (length - 2 - text_at)
+        known = raw[:text_at], text_at, b"%x\r\n%b" % (size, self._shown_lead)
+        self._by_length[length] = known
+        return known
+
+
+def learn(event: bytes, chunk: Chunk, shown: bytes) -> Likeness | None:
+    """Return the likeness of further events to one that was read in full.
+
+    Args:
+        event: as the replica sent it, with its empty line.
+        chunk: what it says.
+        shown: the event as the client got it.
+
+    Returns:
+        None where this event is no guide to others: it ends its choice, brings anything but a
+        plain piece of text, or is written in an unusual way.
+    """
+    if not (event.startswith(_START) and event.endswith(_END)):
+        return None
+    id_end = event.find(b'"', len(_START))
+    id_at = event.rfind(b"-", len(_START), id_end) + 1 or len(_START)
+    for mark in _MARKS:
+        text_at = event.find(mark, id_end) + len(mark)
+        text_end = event.find(b'"', text_at)
+        if text_at < len(mark) or text_end <= text_at:
+            continue
+        if _proved(event, chunk, text_at, text_end):
+            return Likeness(
+                before_id=event[:id_at],
+                after_id=event[id_end:text_at],
+                after_text=event[text_end:],
+                shown_lead=shown[: len(shown) - len(event) + text_at],
+            )
+    return None
+
+
+def _proved(event: bytes, chunk: Chunk, text_at: int, text_end: int) -> bool:
+    """Try it: with another text in this place, all else must read the same."""
+    if not chunk.choices or len(chunk.choices) > 1 or chunk.choices[0].finish_reason:
+        return False
+    if not _is_plain(event[text_at:text_end]):
+        return False
+    tried = event[len(b"data: ") : text_at] + _PROBE + event[text_end:-2]
+    try:
+        other = read(tried)
+    except UpstreamError:
+        return False
+    return _set_back(other, event[text_at:text_end].decode()) and other == chunk
+
+
+def _set_back(chunk: Chunk, text: str) -> bool:
+    """Put ``text`` where the probe shows; say whether it does."""
+    for choice in chunk.choices or ():
+        for part in (choice, choice.delta):
+            for name in _TEXTS:
+                if getattr(part, name, None) == _PROBE.decode():
+                    setattr(part, name, text)
+                    return True
+    return False
+
+
+def _is_plain(text: bytes) -> bool:
+    """Say whether a JSON string of these bytes means just them."""
+    return not text.translate(None, _PLAIN) and (text.isascii() or _is_utf8(text))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""uvicorn's connection, with a way past uvicorn for the requests that are worth it.
+
+Rule: this is the one place that knows uvicorn's insides (its minor version is pinned, and
+tests hold it to what is used here). A `DirectClient` plays the part of uvicorn's own
+request-and-response cycle, so that keep-alive, pipelining and shutdown stay uvicorn's.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from typing_extensions import override
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.dataplane.client import Client, Header
+from gateway.dataplane.direct import DirectClient
+
+Serve = Callable[[Client], Coroutine[Any, Any, None]]
+
+
+class SpliceProtocol(HttpToolsProtocol):
+    """Serves requests to some paths with a client that is written to directly."""
+
+    def __init__(
+        self,
+        *,
+        spliced: Mapping[bytes, Serve],
+        **uvicorns: Any,  # noqa: ANN401 - uvicorn's own arguments
+    ) -> None:
+        """Serve the paths of ``spliced`` by their function, all others by ASGI."""
+        super().__init__(**uvicorns)
+        self._spliced = spliced
+        self._open: list[DirectClient] = []
+        """Those that wait for their answer, in order; the first one is served."""
+        self._read: DirectClient | None = None
+        """Whose body is being read; None: that of a request which uvicorn serves itself."""
+
+    @property
+    def default_headers(self) -> list[Header]:
+        """What every answer carries: the date."""
+        return self.server_state.default_headers
+
+    def pause_reading(self) -> None:
+        """Read no more from the client."""
+        self.flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.flow.resume_reading()
+
+    def answered(self) -> None:
+        """Take up the next request."""
+        self._open = [client for client in self._open if not client.finished]
+        self.on_response_complete()
+
+    @override
+    def on_headers_complete(self) -> None:
+        """Make a client to be written to, or leave the request to uvicorn."""
+        serve = self._spliced.get(self.url)
+        if serve is None or self.parser.get_http_version() != "1.1":
+            self._read = None
+            super().on_headers_complete()
+            return
+        client = self._read = DirectClient(
+            self,
+            self.parser.get_method().decode("ascii"),
+            self.headers,
+            loop=self.loop,
+            keep_alive=self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+        )
+        self._open.append(client)
+        before = self.cycle
+        # Typed as uvicorn's own, whose part it plays.
+        self.cycle = _Cycle(client, serve)  # type: ignore[assignment]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # pipelined
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    @override
+    def _start_asgi_task(
+        self,
+        cycle: Any,
+        app: ASGI3Application,
+    ) -> None:
+        """Begin to serve, now or when the answers before are out."""
+        if not isinstance(cycle, _Cycle):
+            super()._start_asgi_task(cycle, app)
+            return
+        task = self.loop.create_task(cycle.serve(cycle.client))
+        cycle.client.task = task
+        self.tasks.add(task)
+        task.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        for client in self._open:
+            if client.task is task:  # it got no whole answer, and must not take it for one
+                client.abandon()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of the body on."""
+        if self._read is None:
+            super().on_body(body)
+        elif not self._read.finished:
+            self._read.body_parts.came(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        """Note the end of the body."""
+        if self._read is None:
+            super().on_message_complete()
+        elif not self._read.finished:
+            self._read.body_parts.ended()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever is served."""
+        super().connection_lost(exc)
+        for client in self._open:
+            client.lost()
+        self._open.clear()
+
+    @override
+    def pause_writing(self) -> None:
+        """Slow whoever is served down."""
+        super().pause_writing()
+        for client in self._open[:1]:
+            client.writing_paused()
+
+    @override
+    def resume_writing(self) -> None:
+        """Let whoever is served go on."""
+        super().resume_writing()
+        for client in self._open[:1]:
+            client.writing_resumed()
+
+
+class _Cycle:
+    """Plays the part of uvicorn's own, as far as its connection looks at it."""
+
+    message_event = asyncio.Event()
+    """Set by uvicorn to wake its own cycle; nobody waits for this one."""
+
+    def __init__(self, client: DirectClient, serve: Serve) -> None:
+        # Not uvicorn's own: nothing of what it makes for its answer is needed.
+        self.client = client
+        self.serve = serve
+        self.disconnected = False
+
+    @property
+    def response_complete(self) -> bool:
+        return self.client.finished
+
+    @property
+    def keep_alive(self) -> bool:
+        return self.client.keep_alive
+
+    @keep_alive.setter
+    def keep_alive(self, value: bool) -> None:
+        """Set to False by uvicorn as it shuts down."""
+        self.client.keep_alive = value

@@ -1,0 +1,141 @@
+"""Carry one replica's answer to the client with no step in between.
+
+No task stands between the two sockets: an arrival is read, timed, framed and written in one
+call, and the task that serves the request sleeps until the answer's end. The law is that of
+`relay`, and so are the tests.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.errors import UpstreamError
+from gateway.core.patience import Patience
+from gateway.core.stream import AnswerStream
+from gateway.dataplane.answer import Answer
+from gateway.dataplane.client import OnFirst
+from gateway.dataplane.relay import Waiting, waited
+
+
+class Target(Waiting, Protocol):
+    """A client that is written to without waiting."""
+
+    paused: bool
+    """It reads more slowly than it is written to."""
+    write_chunk: Callable[[bytes], None]
+    """Sends an HTTP chunk of whole events, in a stream that has begun."""
+
+    def write(self, events: bytes, *, last: bool) -> None:
+        """Send whole events, and the end of the stream with the ``last``."""
+        ...
+
+
+class Splice:
+    """Writes one answer to one client as it arrives."""
+
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_clock",
+        "_on_first",
+        "_over",
+        "_reframed",
+        "_stream",
+        "_write_chunk",
+    )
+
+    def __init__(
+        self, answer: Answer, stream: AnswerStream, client: Target, on_first: OnFirst
+    ) -> None:
+        """Carry ``answer``, read by ``stream``, to ``client``."""
+        self._answer = answer
+        self._stream = stream
+        self._client = client
+        self._clock = answer.clock
+        self._write_chunk = client.write_chunk
+        self._on_first: OnFirst | None = on_first
+        self._reframed: Callable[[bytes, float], bytes | None] | None = None
+        """Reads the next arrival as `lane` does; None where it must be read in full."""
+        self._over = False
+
+    async def run(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
+        """Write until the stream is done; see `Client.relay`."""
+        answer, stream = self._answer, self._stream
+        answer.divert(self.take, self.lane)
+        if self._client.paused:
+            answer.hold_back()
+        while not stream.done:
+            if answer.failure is not None:
+                raise answer.failure
+            if answer.complete:
+                stream.closed()
+            try:
+                await answer.change(self._until(patience, loop))
+            except TimeoutError:
+                if loop.time() >= self._until(patience, loop):
+                    await waited(self._client, patience, started=stream.started)
+
+    def hold_back(self) -> None:
+        """Let no more come until `let_on`."""
+        self._answer.hold_back()
+
+    def let_on(self) -> None:
+        """Let it come again."""
+        self._answer.let_on()
+
+    def cut(self) -> None:
+        """Write no more: the client is gone."""
+        self._over = True
+        self._reframed = None
+
+    def lane(self, data: bytes) -> bool:
+        """Write what arrived unparsed, if it is an HTTP chunk of the usual kind.
+
+        All that is done for most tokens is done here.
+        """
+        reframed = self._reframed
+        if reframed is not None:
+            chunk = reframed(data, self._clock())
+            if chunk is not None:
+                self._write_chunk(chunk)
+                return True
+            # A full reading must first say again that a chunk begins where the next read does.
+            self._reframed = None
+        return False
+
+    def take(self, body: bytes, at: float) -> None:
+        """Read in full what arrived ``at``, and write it."""
+        if self._over:  # what follows is the end of the body
+            return
+        stream, answer = self._stream, self._answer
+        try:
+            events = stream.feed(body, at)
+        except UpstreamError as failure:
+            answer.fail(failure)
+            return
+        if events:
+            self._client.write(events, last=stream.done)
+            if self._on_first is not None:
+                self._tell_first()
+        if stream.failure is not None:
+            answer.fail(stream.failure)
+        elif stream.done:
+            self._over = True
+            answer.wake()
+        elif answer.aligned and stream.between_events:
+            self._reframed = stream.reframed
+
+    def _tell_first(self) -> None:
+        first_at = self._stream.meter.first_at
+        if first_at is not None and self._on_first is not None:
+            self._on_first(first_at)
+        self._on_first = None
+
+    def _until(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> float:
+        if not self._stream.started:
+            return patience.until_first()
+        now = loop.time()
+        if self._client.paused:  # then it is not the replica that is silent
+            return patience.until_next(now)
+        heard_at = max(self._answer.arrived_at, self._stream.meter.last_at)
+        return patience.until_next(now - (self._clock() - heard_at))
