@@ -24,10 +24,11 @@ from gateway.core.errors import (
     RouteNotFound,
     error_body,
 )
-from gateway.core.operation import OPERATIONS
-from gateway.core.snapshot import FleetSnapshot, KeyView, ModelView
+from gateway.core.operation import POSTED, STORED
+from gateway.core.snapshot import FleetSnapshot, ModelView
 from gateway.dataplane import gate
 from gateway.dataplane.handler import DataPlane, Handler
+from gateway.dataplane.opening import BodyOpening, StoredOpening
 from gateway.dataplane.portable import PortableClient
 from gateway.dataplane.serving import Serve
 
@@ -41,11 +42,13 @@ def create_data_app(plane: DataPlane) -> "DataApp":
     """Compose the application that a worker serves."""
     models = ModelRoutes(plane.snapshot)
     health = HealthRoutes(plane.snapshot)
+    stored = StoredRoutes(plane)
     return DataApp(
-        {op.path: Handler(op, plane) for op in OPERATIONS},
+        {op.path: Handler(op, plane, BodyOpening(op, plane)) for op in POSTED},
         Litestar(
             [
                 _raw(_MODELS, _replying(models.answer), is_mount=True),
+                _raw("/v1/responses/{response_id:str}", stored.serve),
                 _raw("/health", _replying(health.health)),
                 _raw("/live", _replying(health.live)),
                 _raw("/ready", _replying(health.ready)),
@@ -104,15 +107,36 @@ class ModelRoutes:
             cards = [
                 _card(model.name, model)
                 for model in snapshot.models.values()
-                if _may_use(key, model)
+                if gate.may_use(key, model)
             ]
             return 200, {"object": "list", "data": cards}
         model = snapshot.find(name)
-        if model is None or not _may_use(key, model):
+        if model is None or not gate.may_use(key, model):
             raise ModelNotFound(
                 f'model "{name}" does not exist; see GET /v1/models', param="model"
             )
         return 200, _card(name, model)
+
+
+class StoredRoutes:
+    """``GET`` and ``DELETE /v1/responses/{id}``."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        """Serve them on ``plane``."""
+        self._plane = plane
+        self._operations = {operation.method: operation for operation in STORED}
+
+    async def serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        client, method = PortableClient(scope, receive, send), scope["method"]
+        operation = self._operations.get(method)
+        if operation is None:
+            allow = ", ".join(self._operations)
+            await client.fail(MethodNotAllowed("a stored response", method, allow=allow))
+            return
+        response_id = scope["path_params"]["response_id"]
+        opening = StoredOpening(operation, self._plane, response_id, scope["query_string"])
+        await Handler(operation, self._plane, opening).serve(client)
 
 
 class HealthRoutes:
@@ -148,10 +172,6 @@ class HealthRoutes:
 def _only_get(scope: HTTPScope) -> None:
     if scope["method"] not in {"GET", "HEAD"}:
         raise MethodNotAllowed(scope["path"], scope["method"], allow="GET, HEAD")
-
-
-def _may_use(key: KeyView, model: ModelView) -> bool:
-    return key.models is None or model.name in key.models
 
 
 def _card(name: str, model: ModelView) -> dict[str, Any]:

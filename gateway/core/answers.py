@@ -17,7 +17,12 @@ from gateway.core.messages import MessageEvents, read_message
 from gateway.core.operation import Form
 from gateway.core.replies import ReplyNames, WholeReply
 from gateway.core.request import InferenceRequest
-from gateway.core.responses import ResponseEvents, read_response
+from gateway.core.responses import (
+    ResponseEvents,
+    read_deleted,
+    read_response,
+    read_stored,
+)
 from gateway.core.stream import AnswerStream
 from gateway.core.timing import StreamMeter
 from gateway.core.typed_stream import TypedStream
@@ -74,6 +79,24 @@ class StreamReader(Protocol):
         Raises:
             UpstreamError: the answer failed before any of it was handed out.
         """
+        ...
+
+    def reframed(self, raw: bytes, at: float) -> bytes | None:
+        """Take a whole HTTP chunk that arrived ``at``; return the one for the client.
+
+        None, and nothing is taken, where the chunk must be read in full: give its data to
+        `feed`. All that came before it must have been whole chunks with whole events.
+        """
+        ...
+
+    @property
+    def between_events(self) -> bool:
+        """Whether what comes next begins an event."""
+        ...
+
+    @property
+    def next_number(self) -> int:
+        """The ``sequence_number`` after those handed out; 0 where events have none."""
         ...
 
     def closed(self) -> None:
@@ -136,4 +159,10 @@ _WHOLES: Mapping[Form, Callable[[bytes, InferenceRequest, Naming, ReplicaId], Wh
         body, inputs=request.prompts, model=naming.by(replica).model
     ),
     Form.TOKENS: lambda body, *_: read_tokens(body),
+    Form.STORED: lambda body, _, naming, replica: WholeReply(
+        read_stored(body, naming.by(replica))
+    ),
+    Form.DELETED: lambda body, _, naming, replica: WholeReply(
+        read_deleted(body, naming.by(replica))
+    ),
 }

@@ -26,22 +26,25 @@ def body_of(error: GatewayError, shape: ErrorShape) -> bytes:
     return _BODIES[shape](error)
 
 
-def event_of(error: GatewayError, shape: ErrorShape) -> bytes:
-    """Return the last event of a stream that broke off; nothing may follow it."""
-    return _EVENTS[shape](error)
+def event_of(error: GatewayError, shape: ErrorShape, number: int = 0) -> bytes:
+    """Return the last event of a stream that broke off; nothing may follow it.
+
+    ``number`` is its ``sequence_number``, in shapes that have one.
+    """
+    return _EVENTS[shape](error, number)
 
 
-def _typed_event(error: GatewayError) -> bytes:
+def _typed_event(error: GatewayError, number: int) -> bytes:
     inner = described(error)
     flat = {name: inner[name] for name in ("code", "message", "param")}
-    return _event({"type": "error", **flat, "error": inner})
+    return _event({"type": "error", **flat, "sequence_number": number, "error": inner})
 
 
 def _message_body(error: GatewayError) -> bytes:
     return msgspec.json.encode(_message(error))
 
 
-def _message_event(error: GatewayError) -> bytes:
+def _message_event(error: GatewayError, _: int) -> bytes:
     return _event(_message(error))
 
 
@@ -62,8 +65,8 @@ _BODIES: Mapping[ErrorShape, Callable[[GatewayError], bytes]] = {
     ErrorShape.TYPED: error_body,
     ErrorShape.MESSAGE: _message_body,
 }
-_EVENTS: Mapping[ErrorShape, Callable[[GatewayError], bytes]] = {
-    ErrorShape.CHUNK: error_event,
+_EVENTS: Mapping[ErrorShape, Callable[[GatewayError, int], bytes]] = {
+    ErrorShape.CHUNK: lambda error, _: error_event(error),
     ErrorShape.TYPED: _typed_event,
     ErrorShape.MESSAGE: _message_event,
 }

@@ -5,7 +5,7 @@ shapes. Codes and types: interfaces, "Data port".
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -42,6 +42,11 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
 
+    def because(self, reason: str) -> Self:
+        """Return the same failure with ``reason`` after its message."""
+        message = f"{self}; {reason}"
+        return type(self)(message, param=self.param, retry_after_s=self.retry_after_s)
+
 
 class GatewayInternal(GatewayError):  # noqa: N818 - names the condition, as all below
     """Something in the gateway itself broke."""
@@ -63,6 +68,15 @@ class UnsupportedByReplica(InvalidRequest):
     """The request asks for something that no replica of this model can do."""
 
     code = "unsupported_by_replica"
+
+
+class RouteMissing(UnsupportedByReplica):
+    """A replica lacks the endpoint: it is of a release, or was started for a task, without it.
+
+    Another one may have it.
+    """
+
+    retryable = True
 
 
 class ContextLengthExceeded(InvalidRequest):

@@ -82,7 +82,6 @@ _SHARED: Mapping[str, Field] = {
     "presence_penalty": _field(Penalty),
     "logit_bias": _field(dict[str, Annotated[float, Meta(ge=-100, le=100)]]),
     "max_tokens": _field(Positive),
-    "max_completion_tokens": _field(Positive),
     "n": _field(Positive),
     "best_of": _field(Positive),
     "seed": _field(Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]),
@@ -126,8 +125,10 @@ _SHARED: Mapping[str, Field] = {
     "prediction": _field(Raw, NEVER, Missing.DROP),
 }
 
-_COMPLETIONS: Mapping[str, Field] = {
+COMPLETIONS_FIELDS: Mapping[str, Field] = {
+    **_SHARED,
     "prompt": _field(Raw),
+    "max_completion_tokens": _field(Positive, NEVER, Missing.DROP),  # goes out as max_tokens
     "echo": _field(bool),
     "logprobs": _field(Annotated[int, Meta(ge=0, le=100)]),
     "suffix": _field(str),
@@ -135,8 +136,10 @@ _COMPLETIONS: Mapping[str, Field] = {
     "detokenize": _field(bool),
 }
 
-_CHAT: Mapping[str, Field] = {
+CHAT_FIELDS: Mapping[str, Field] = {
+    **_SHARED,
     "messages": _field(list[_Named]),
+    "max_completion_tokens": _field(Positive),
     "prompt_token_ids": _field(Raw),
     "prompt_token_ids_b64": _field(str, since=3),
     "logprobs": _field(bool | int),
@@ -166,9 +169,3 @@ _CHAT: Mapping[str, Field] = {
     "functions": _field(list[Raw], NEVER),
     "function_call": _field(Raw, NEVER),
 }
-
-FIELDS: Mapping[str, Mapping[str, Field]] = {
-    "completions": {**_SHARED, **_COMPLETIONS},
-    "chat": {**_SHARED, **_CHAT},
-}
-"""By operation name, then by field name."""

@@ -19,6 +19,10 @@ class Form(StrEnum):
     """Anthropic's Messages API, which replicas themselves speak: typed events too."""
     EMBEDDINGS = "embeddings"
     TOKENS = "tokens"
+    STORED = "stored"
+    """A response that a replica kept."""
+    DELETED = "deleted"
+    """Word that it keeps it no longer."""
 
 
 class ErrorShape(StrEnum):
@@ -39,6 +43,8 @@ class Operation:
     name: str
     """``operation`` label of metrics."""
     path: str
+    """With `RESPONSE_ID` where the id of a stored response stands."""
+    method: str = "POST"
     id_prefix: str = ""
     """Of the ids that the gateway gives to answers; empty where it gives none."""
     object: str = ""
@@ -52,6 +58,21 @@ class Operation:
     """First dialect that may have the route: most of those that came later need a flag too."""
     upstream_path: str = ""
     """The replica's route where it is called otherwise than ours."""
+    key_header: bytes = b""
+    """Header, in lower case, in which its clients too send their key; empty for none."""
+    prompt: tuple[str, ...] = ()
+    """Fields that the prompt is made of; the first must be there."""
+    required: tuple[str, ...] = ()
+    """Other fields that must be there."""
+    limits: tuple[str, ...] = ()
+    """Names of the field that limits the tokens of the answer; of several the first counts.
+
+    Every replica knows the last.
+    """
+    usage_on_request: bool = False
+    """A stream tells its token counts only if it is asked to."""
+    refers_by: str = ""
+    """Field with the id of the stored response that the request goes on from."""
 
     @property
     def route(self) -> str:
@@ -59,12 +80,17 @@ class Operation:
         return self.upstream_path or self.path
 
 
+RESPONSE_ID = "{response_id}"
+
 CHAT = Operation(
     name="chat",
     path="/v1/chat/completions",
     id_prefix="chatcmpl-",
     object="chat.completion",
     chunk_object="chat.completion.chunk",
+    prompt=("messages",),
+    limits=("max_completion_tokens", "max_tokens"),
+    usage_on_request=True,
 )
 COMPLETIONS = Operation(
     name="completions",
@@ -72,6 +98,9 @@ COMPLETIONS = Operation(
     id_prefix="cmpl-",
     object="text_completion",
     chunk_object="text_completion",
+    prompt=("prompt",),
+    limits=("max_completion_tokens", "max_tokens"),
+    usage_on_request=True,
 )
 RESPONSES = Operation(
     name="responses",
@@ -80,6 +109,25 @@ RESPONSES = Operation(
     form=Form.RESPONSE,
     errors=ErrorShape.TYPED,
     since="1.1",
+    prompt=("input", "instructions"),
+    limits=("max_output_tokens",),
+    refers_by="previous_response_id",
+)
+RETRIEVE = Operation(
+    name="responses_get",
+    path=f"/v1/responses/{RESPONSE_ID}",
+    method="GET",
+    form=Form.STORED,
+    streams=False,
+    since="1.2",
+)
+DELETE = Operation(
+    name="responses_delete",
+    path=f"/v1/responses/{RESPONSE_ID}",
+    method="DELETE",
+    form=Form.DELETED,
+    streams=False,
+    since="1.2",
 )
 EMBEDDINGS = Operation(
     name="embeddings",
@@ -88,6 +136,7 @@ EMBEDDINGS = Operation(
     form=Form.EMBEDDINGS,
     streams=False,
     since="main",
+    prompt=("input",),
 )
 MESSAGES = Operation(
     name="messages",
@@ -95,6 +144,10 @@ MESSAGES = Operation(
     form=Form.MESSAGE,
     errors=ErrorShape.MESSAGE,
     since="main",
+    key_header=b"x-api-key",
+    prompt=("messages", "system"),
+    required=("max_tokens",),
+    limits=("max_tokens",),
 )
 TOKENIZE = Operation(
     name="tokenize",
@@ -103,5 +156,10 @@ TOKENIZE = Operation(
     streams=False,
     since="main",
     upstream_path="/_internal/tokenize",
+    prompt=("prompt",),
 )
-OPERATIONS = (CHAT, COMPLETIONS)
+POSTED = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, TOKENIZE)
+"""Those that are asked for by a body; each has a path of its own."""
+STORED = (RETRIEVE, DELETE)
+"""Those that are about a stored response and have no body; all have one path."""
+OPERATIONS = (*POSTED, *STORED)

@@ -3,7 +3,7 @@
 The text stays as the bytes it came in: it is looked at only as far as its form must be known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ from msgspec import Meta, Raw
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.fields import Count
-from gateway.core.operation import CHAT, Operation
+from gateway.core.operation import Operation
 
-_PROMPTS = msgspec.json.Decoder(list[Raw])
+_LIST = msgspec.json.Decoder(list[Raw])
 _TOKEN_IDS = msgspec.json.Decoder(Annotated[list[Count], Meta(min_length=1)])
 _QUOTE, _BRACKET = ord('"'), ord("[")
 
@@ -42,18 +42,16 @@ def read_prompt(
     Raises:
         InvalidRequest: it is missing, empty, of a wrong type, or there are too many.
     """
-    if operation is CHAT:
+    first = operation.prompt[0]
+    if values.get(first) is None:
+        raise InvalidRequest(f'field "{first}" is missing', param=first)
+    if operation.name == "chat":
         return Prompt(1, _chat(fields, values))
-    raw = fields.get("prompt")
-    if raw is None:
-        raise InvalidRequest('field "prompt" is missing', param="prompt")
-    return Prompt(_count(raw, most), len(memoryview(raw)))
+    length = sum(len(memoryview(fields[name])) for name in operation.prompt if name in fields)
+    return Prompt(_COUNTS.get(operation.name, _one)(first, fields[first], most), length)
 
 
 def _chat(fields: Mapping[str, Raw], values: Mapping[str, Any]) -> int:
-    messages = values.get("messages")
-    if messages is None:
-        raise InvalidRequest('field "messages" is missing', param="messages")
     ids = fields.get("prompt_token_ids")
     if ids is not None and not _is_token_ids(ids):
         raise InvalidRequest(
@@ -63,42 +61,55 @@ def _chat(fields: Mapping[str, Raw], values: Mapping[str, Any]) -> int:
     # Ids take the place of the messages, which may then be an empty list.
     text = ids or fields.get("prompt_token_ids_b64")
     if text is None:
-        if not messages:
+        if not values["messages"]:
             raise InvalidRequest('field "messages" is empty', param="messages")
         text = fields["messages"]
     return len(memoryview(text))
 
 
-def _count(raw: Raw, most: int) -> int:
+def _one(name: str, raw: Raw, most: int) -> int:  # noqa: ARG001 - the table's signature
+    if memoryview(raw)[0] == _BRACKET and not _LIST.decode(raw):
+        raise InvalidRequest(f'field "{name}" is empty', param=name)
+    return 1
+
+
+def _several(name: str, raw: Raw, most: int) -> int:
     first = memoryview(raw)[0]
     if first == _QUOTE or _is_token_ids(raw):
         return 1
     if first != _BRACKET:
         raise InvalidRequest(
-            'field "prompt" must be a string, a list of strings, or token ids', param="prompt"
+            f'field "{name}" must be a string, a list of strings, or token ids', param=name
         )
-    prompts = _PROMPTS.decode(raw)
+    prompts = _LIST.decode(raw)
     if not prompts:
-        raise InvalidRequest('field "prompt" is an empty list', param="prompt")
-    _check_alike(prompts)
+        raise InvalidRequest(f'field "{name}" is an empty list', param=name)
+    _check_alike(name, prompts)
     if len(prompts) > most:
         raise InvalidRequest(
-            f'field "prompt" holds {len(prompts)} prompts; at most {most} are served',
-            param="prompt",
+            f'field "{name}" holds {len(prompts)} prompts; at most {most} are served',
+            param=name,
         )
     return len(prompts)
 
 
-def _check_alike(prompts: list[Raw]) -> None:
+_COUNTS: Mapping[str, Callable[[str, Raw, int], int]] = {
+    "completions": _several,
+    "embeddings": _several,
+}
+"""By operation name: how prompts are counted where there may be several."""
+
+
+def _check_alike(name: str, prompts: list[Raw]) -> None:
     if memoryview(prompts[0])[0] == _QUOTE:
         alike = all(memoryview(prompt)[0] == _QUOTE for prompt in prompts)
     else:
         alike = all(map(_is_token_ids, prompts))
     if not alike:
         raise InvalidRequest(
-            'field "prompt" must hold only strings, only token ids (integers from 0), or only '
+            f'field "{name}" must hold only strings, only token ids (integers from 0), or only '
             "lists of token ids, none of them empty",
-            param="prompt",
+            param=name,
         )
 
 

@@ -17,9 +17,11 @@ from gateway.core.errors import (
     InvalidRequest,
     ReplicaBusy,
     ResponseNotFound,
+    RouteMissing,
     UnsupportedByReplica,
     UpstreamError,
 )
+from gateway.core.operation import COMPLETIONS, Operation
 
 _TOO_LONG = (
     re.compile(r"prompt length \(([\d.]+)\).*max_num_tokens \(([\d.]+)\)"),
@@ -70,8 +72,12 @@ def lacks_route(status: int, body: bytes) -> bool:
     return status in _NO_ROUTE and message_of(body) == _NO_ROUTE[status]
 
 
-def refusal(status: int, body: bytes) -> GatewayError:
-    """Return the error that a reply of ``status`` (not 200) stands for."""
+def refusal(status: int, body: bytes, operation: Operation) -> GatewayError:
+    """Return the error that a reply of ``status`` (not 200) to ``operation`` stands for."""
+    if operation.since != COMPLETIONS.since and lacks_route(status, body):
+        return RouteMissing(
+            f"the model's replicas do not serve {operation.method} {operation.path}"
+        )
     if status == _BUSY:
         return ReplicaBusy(
             "the model's replica has too much to do", retry_after_s=_RETRY_AFTER_S
@@ -82,7 +88,7 @@ def refusal(status: int, body: bytes) -> GatewayError:
     if _NOT_STORED.search(message):
         return ResponseNotFound(
             "the model's replica does not keep this response, or no longer",
-            param="previous_response_id",
+            param=operation.refers_by or None,
         )
     return _spoken_of(message)
 

@@ -1,20 +1,23 @@
 """Check a request: the few values decided on, the rest as the bytes they came in.
 
-Each field that is present is checked against `gateway.core.fields`; whatever is wrong is said
+Each field that is present is checked against `core.field_tables`; whatever is wrong is said
 with the field's name. Nothing here raises anything but the errors of `gateway.core.errors`.
 """
 
 import difflib
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import InvalidRequest, PermissionDenied
-from gateway.core.fields import FIELDS, StreamOptions
-from gateway.core.operation import Operation
+from gateway.core.field_tables import CHECKS, FIELDS, field_of
+from gateway.core.fields import StreamOptions
+from gateway.core.operation import RESPONSE_ID, Operation
 from gateway.core.prompt import read_prompt
+from gateway.core.response_id import StoredResponse
 from gateway.core.snapshot import Limits
 
 _NULL = Raw(b"null")
@@ -46,11 +49,21 @@ class InferenceRequest:
     max_tokens: int | None
     prompt_bytes: int
     """Length of the prompt's JSON text: what its prefill time is estimated from."""
+    refers_to: StoredResponse | None = None
+    """A stored response that it is about: no replica but the one that keeps it can serve it."""
 
     @property
     def choices(self) -> int:
         """How many choices a complete answer has."""
         return self.n * self.prompts
+
+    @property
+    def route(self) -> str:
+        """Where a replica takes it."""
+        route = self.operation.route
+        if self.refers_to is None:
+            return route
+        return route.replace(RESPONSE_ID, quote(self.refers_to.upstream_id, safe=""))
 
 
 def model_name(fields: dict[str, Raw]) -> str:
@@ -87,7 +100,12 @@ def parse(
     """
     model = model_name(fields)
     present = _present(operation.name, fields, scopes)
-    values = {name: _value(operation.name, name, raw) for name, raw in present.items()}
+    table = FIELDS[operation.name]  # what is not in it is passed on unseen
+    values = {
+        name: _value(operation.name, name, raw)
+        for name, raw in present.items()
+        if name in table
+    }
     stream = bool(values.get("stream"))
     options = values.get("stream_options")
     if options is not None and not stream:
@@ -96,6 +114,7 @@ def parse(
         )
     n, best_of = _sequences(values, limits.n)
     prompt = read_prompt(operation, present, values, limits.prompts)
+    _check(operation, values)
     return InferenceRequest(
         operation=operation,
         model=model,
@@ -106,7 +125,7 @@ def parse(
         n=n,
         best_of=best_of,
         prompts=prompt.count,
-        max_tokens=values.get("max_completion_tokens") or values.get("max_tokens"),
+        max_tokens=next((values[name] for name in operation.limits if values.get(name)), None),
         prompt_bytes=prompt.length_bytes,
     )
 
@@ -115,10 +134,9 @@ def _present(
     operation: str, fields: dict[str, Raw], scopes: frozenset[str] | None
 ) -> dict[str, Raw]:
     """Return the fields that are not null, each known and allowed."""
-    table = FIELDS[operation]
     present = {}
     for name, raw in fields.items():
-        field = table.get(name)
+        field = field_of(operation, name)
         if field is None:
             raise InvalidRequest(_unknown(operation, name), param=name[:_LONGEST_NAME])
         if raw == _NULL:
@@ -127,6 +145,15 @@ def _present(
             raise PermissionDenied(f'this API key may not send the field "{name}"', param=name)
         present[name] = raw
     return present
+
+
+def _check(operation: Operation, values: dict[str, Any]) -> None:
+    for name in operation.required:
+        if values.get(name) is None:
+            raise InvalidRequest(f'field "{name}" is missing', param=name)
+    check = CHECKS.get(operation.name)
+    if check is not None:
+        check(values)
 
 
 def _value(operation: str, name: str, raw: Raw) -> Any:  # noqa: ANN401 - any JSON value

@@ -52,6 +52,7 @@ class _Event(msgspec.Struct):
     type: str | None = None
     delta: Raw = _NONE
     response: Raw = _NONE
+    sequence_number: int | None = None
     error: Any = None
 
 
@@ -91,12 +92,17 @@ class ResponseEvents:
         last = kind in _ENDS
         if event.response == _NONE and not last:
             content = kind.endswith(".delta") and event.delta not in _EMPTY
-            return TypedEvent(kind, payload, content=content)
+            return TypedEvent(kind, payload, content=content, number=event.sequence_number)
         response = parsed(_RESPONSE, event.response, _NO_EVENT)
         if last:
             self._finish(response)
         shown = shown_response(event.response, response, self._names)
-        return TypedEvent(kind, relabelled(payload, {"response": shown}), last=last)
+        return TypedEvent(
+            kind,
+            relabelled(payload, {"response": shown}),
+            last=last,
+            number=event.sequence_number,
+        )
 
     def _finish(self, response: Response) -> None:
         check_finished(response)

@@ -32,6 +32,8 @@ class TypedEvent:
     """It brings a part of the answer itself."""
     last: bool = False
     """With it the answer is complete."""
+    number: int | None = None
+    """Its ``sequence_number``; None: one more than the last."""
 
 
 class EventReader(Protocol):
@@ -60,7 +62,16 @@ class EventReader(Protocol):
 class TypedStream:
     """Reads a replica's event stream; one for each attempt."""
 
-    __slots__ = ("_begun", "_events", "_held", "_reader", "done", "failure", "meter")
+    __slots__ = (
+        "_begun",
+        "_events",
+        "_held",
+        "_number",
+        "_reader",
+        "done",
+        "failure",
+        "meter",
+    )
 
     def __init__(self, events: EventReader) -> None:
         """Understand what comes by ``events``."""
@@ -74,6 +85,8 @@ class TypedStream:
         self._begun = False
         """Events were handed out."""
         self._held: list[bytes] = []
+        self._number = 0
+        """That the next event would have."""
 
     @property
     def started(self) -> bool:
@@ -115,6 +128,24 @@ class TypedStream:
         held, self._held = self._held, []
         return b"".join(held)
 
+    def reframed(
+        self,
+        raw: bytes,  # noqa: ARG002 - the protocol's
+        at: float,  # noqa: ARG002
+    ) -> None:
+        """Take nothing: each event is read in full."""
+        return
+
+    @property
+    def between_events(self) -> bool:
+        """Whether what comes next begins an event."""
+        return not self._reader.unfinished
+
+    @property
+    def next_number(self) -> int:
+        """The ``sequence_number`` after those that were handed out."""
+        return self._number if self._begun else 0
+
     def closed(self) -> None:
         """Say that the replica ended its answer.
 
@@ -133,6 +164,7 @@ class TypedStream:
         if event.content:
             self.meter.content(_ONE_CHOICE, at)
         self.done = event.last
+        self._number = (self._number if event.number is None else event.number) + 1
         # A CR between two values is a space to JSON and the end of a line to the client.
         line = event.payload.replace(b"\r", b" ")
         self._held.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), line))

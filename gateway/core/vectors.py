@@ -41,7 +41,7 @@ def read_embeddings(body: bytes, *, inputs: int, model: bytes) -> WholeReply:
 
 
 def read_tokens(body: bytes) -> WholeReply:
-    """Check a prompt's tokens and return them.
+    """Check a prompt's tokens and return them; nothing is spent on them, so nothing counted.
 
     Raises:
         UpstreamProtocolError: they are none, or not as many as the reply says.
@@ -49,4 +49,4 @@ def read_tokens(body: bytes) -> WholeReply:
     answer = decoded(_TOKENS, body)
     if answer.count != len(answer.tokens):
         raise UpstreamProtocolError("the replica's answer has tokens missing")
-    return WholeReply(body, usage=Usage(prompt_tokens=answer.count, total_tokens=answer.count))
+    return WholeReply(body)

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.core.answers import StreamReader
 from gateway.core.errors import UpstreamError
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import OnFirst
 from gateway.dataplane.relay import Waiting, waited
@@ -45,7 +45,7 @@ class Splice:
     )
 
     def __init__(
-        self, answer: Answer, stream: AnswerStream, client: Target, on_first: OnFirst
+        self, answer: Answer, stream: StreamReader, client: Target, on_first: OnFirst
     ) -> None:
         """Carry ``answer``, read by ``stream``, to ``client``."""
         self._answer = answer

@@ -124,15 +124,17 @@ class Upstream:
         path: str,
         body: bytes,
         *,
+        method: str = "POST",
         headers: bytes,
         connect_s: float,
         wait: Callable[[Answer], Awaitable[None]],
     ) -> Answer:
-        """Send a POST and return its answer once the status line is there.
+        """Send a request and return its answer once the status line is there.
 
         Args:
             path: the route.
-            body: JSON.
+            body: JSON; may be empty.
+            method: of HTTP.
             headers: more header lines, each ended by CR LF.
             connect_s: longest time to connect.
             wait: waits for the status line as long as it may take.
@@ -143,7 +145,8 @@ class Upstream:
             UpstreamProtocolError: what came is no HTTP.
             UpstreamError: ``wait`` gave up.
         """
-        head = b"POST %b%b%bContent-Length: %d\r\n\r\n" % (
+        head = b"%b %b%b%bContent-Length: %d\r\n\r\n" % (
+            method.encode(),
             path.encode(),
             self._rest,
             headers,

@@ -87,8 +87,8 @@ class ScriptedReplica:
     port: int = 0
     connections: int = 0
     open: int = 0
-    requests: list[tuple[bytes, dict]] = field(default_factory=list)
-    """Head and decoded body of each."""
+    requests: list[tuple[bytes, dict | None]] = field(default_factory=list)
+    """Head and decoded body of each; None for an empty body."""
     sent_bytes: int = 0
     left: int = 0
     """How often the peer closed before the script was over."""
@@ -104,6 +104,11 @@ class ScriptedReplica:
             dialect=self.dialect,
             column=self.column,
         )
+
+    @property
+    def asked(self) -> list[str]:
+        """Method and route of each request."""
+        return [head.split(b" HTTP")[0].decode() for head, _ in self.requests]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["ScriptedReplica"]:
@@ -180,7 +185,7 @@ async def _request(reader):
         for line in start.split(b"\r\n")
         if line.lower().startswith(b"content-length:")
     )
-    return start, json.loads(await reader.readexactly(length))
+    return start, json.loads(await reader.readexactly(length) or b"null")
 
 
 async def settled(condition, *, within_s=20.0):

@@ -4,7 +4,17 @@ import pytest
 
 from gateway.core.answers import read_reply, stream_reader
 from gateway.core.errors import UpstreamError
-from gateway.core.operation import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, TOKENIZE
+from gateway.core.operation import (
+    CHAT,
+    COMPLETIONS,
+    DELETE,
+    EMBEDDINGS,
+    MESSAGES,
+    OPERATIONS,
+    RESPONSES,
+    RETRIEVE,
+    TOKENIZE,
+)
 from gateway.core.request import InferenceRequest
 from tests.unit.core.transcripts import CHATS, COMPLETION, WHOLE_1_0, WHOLE_CHAT_1_2
 from tests.unit.core.typed_transcripts import (
@@ -17,6 +27,7 @@ from tests.unit.core.typed_transcripts import (
 )
 
 EMBEDDED = {"object": "list", "model": "source", "data": [{"index": 0, "embedding": [1]}]}
+UNCOUNTED = (EMBEDDINGS, TOKENIZE, RETRIEVE, DELETE)
 STREAMS = {CHAT: CHATS["main"], COMPLETIONS: COMPLETION, RESPONSES: RESPONSE, MESSAGES: MESSAGE}
 WHOLES = {
     CHAT: WHOLE_CHAT_1_2,
@@ -25,6 +36,8 @@ WHOLES = {
     MESSAGES: json.dumps(message()).encode(),
     EMBEDDINGS: json.dumps(EMBEDDED).encode(),
     TOKENIZE: b'{"count":1,"tokens":[5]}',
+    RETRIEVE: json.dumps(response("failed")).encode(),
+    DELETE: b'{"id":"resp_1","object":"response","deleted":true}',
 }
 
 
@@ -44,6 +57,8 @@ def test_each_kind_that_streams_is_read_to_its_end(operation, wire):
     assert stream.done
     assert stream.failure is None
     assert stream.started
+    assert stream.between_events
+    assert stream.reframed(b"5\r\n: x\n\n\r\n", 2.0) is None
     assert stream.meter.first_at == 1.0
     assert len(stream.finish_reasons) == 1
     assert stream.usage is not None
@@ -51,21 +66,16 @@ def test_each_kind_that_streams_is_read_to_its_end(operation, wire):
     assert b"source" not in out
 
 
-@pytest.mark.parametrize(
-    "operation", [CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, TOKENIZE]
-)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_each_kind_of_whole_answer_is_read(operation):
     asked = request(operation, stream=False)
     got = read_reply(WHOLES[operation], asked, NAMING, REPLICA)
     assert json.loads(got.body).get("model", "alias") == "alias"
-    assert (got.usage is None) is (operation is EMBEDDINGS)
+    assert (got.usage is None) is (operation in UNCOUNTED)
     for no_answer in (b"null", b"", b'{"error":{}}', WHOLES[operation][:-2]):
         with pytest.raises(UpstreamError):
             read_reply(no_answer, asked, NAMING, REPLICA)
 
 
-@pytest.mark.parametrize("operation", STREAMS)
-def test_a_kind_streams_if_and_only_if_it_says_so(operation):
-    assert operation.streams
-    assert not EMBEDDINGS.streams
-    assert not TOKENIZE.streams
+def test_a_kind_streams_if_and_only_if_it_says_so():
+    assert {operation for operation in OPERATIONS if operation.streams} == STREAMS.keys()

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.dialect import body_for, era, needs, unsupported, with_max_tokens
-from gateway.core.fields import DIALECTS, FIELDS, NEVER, Missing
+from gateway.core.field_tables import FIELDS
+from gateway.core.fields import DIALECTS, NEVER, Missing
 from gateway.core.operation import CHAT, COMPLETIONS
 from tests.unit.core.transcripts import chat, completion, request
 
@@ -47,8 +48,8 @@ BASE = {
 
 
 def test_every_field_of_the_table_has_a_sample_here():
-    for table in FIELDS.values():
-        assert set(table) <= set(SAMPLES) | SHAPED
+    for operation in (CHAT, COMPLETIONS):
+        assert set(FIELDS[operation.name]) <= set(SAMPLES) | SHAPED
 
 
 @given(
@@ -138,7 +139,7 @@ def test_an_unknown_era_is_taken_for_the_newest():
 
 
 def test_the_refusal_names_the_field_and_the_releases():
-    refused = unsupported("n", ["1.1", "1.0", "1.1"])
+    refused = unsupported(completion(), "n", ["1.1", "1.0", "1.1"])
     assert "TensorRT-LLM 1.0, 1.1" in str(refused)
     assert (refused.status, refused.code, refused.param) == (400, "unsupported_by_replica", "n")
 
@@ -158,12 +159,12 @@ def test_a_limit_is_set_only_where_the_client_set_none(operation):
 def test_only_a_field_that_says_nothing_of_the_answer_is_dropped():
     dropped = {
         name
-        for table in FIELDS.values()
-        for name, field in table.items()
+        for operation in (CHAT, COMPLETIONS)
+        for name, field in FIELDS[operation.name].items()
         if field.missing is Missing.DROP
     }
     assert dropped == {
         "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "prediction", "parallel_tool_calls", "reasoning_effort",
-        "cache_salt", "verbosity",
+        "cache_salt", "verbosity", "max_completion_tokens",
     }  # fmt: skip

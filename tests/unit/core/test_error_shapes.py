@@ -55,6 +55,9 @@ def test_a_stream_of_typed_events_ends_in_an_event_that_old_and_new_readers_know
     assert (body["message"], body["code"], body["param"]) == (
         str(error), error.code, error.param
     )  # fmt: skip
+    assert body["sequence_number"] == 0
+    later = payload(event_of(error, ErrorShape.TYPED, 7))[1]
+    assert later == body | {"sequence_number": 7}
     assert json.loads(body_of(error, ErrorShape.TYPED)) == {"error": body["error"]}
 
 

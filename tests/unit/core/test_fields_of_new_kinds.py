@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from gateway.core.errors import UnsupportedByReplica
-from gateway.core.fields import FIELDS, NEVER, Missing
+from gateway.core.field_tables import FIELDS
+from gateway.core.fields import NEVER, Missing
 from gateway.core.fields_relayed import EMBEDDINGS_FIELDS, MESSAGES_FIELDS, TOKENIZE_FIELDS
 from gateway.core.fields_responses import OTHER_FIELD, RESPONSES_FIELDS, refuse_unserved
 

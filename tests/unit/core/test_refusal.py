@@ -11,10 +11,16 @@ from gateway.core.errors import (
     InvalidRequest,
     ReplicaBusy,
     ResponseNotFound,
+    RouteMissing,
     UnsupportedByReplica,
     UpstreamError,
 )
+from gateway.core.operation import CHAT, DELETE, MESSAGES, OPERATIONS, RESPONSES, RETRIEVE
 from gateway.core.refusal import lacks_route, message_of, refusal
+
+
+def told(status, body, operation=CHAT):
+    return refusal(status, body, operation)
 
 
 def flat(message):
@@ -57,7 +63,7 @@ def test_the_message_of_each_error_shape(body, message):
 
 @given(status=st.integers(100, 599), body=st.binary(max_size=60))
 def test_any_reply_becomes_an_error_of_ours(status, body):
-    assert refusal(status, body).status in ({503} if status == 429 else {400, 502})
+    assert told(status, body).status in ({503} if status == 429 else {400, 502})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_any_reply_becomes_an_error_of_ours(status, body):
     ],
 )
 def test_a_prompt_that_does_not_fit_is_said_to_be_too_long(message, limit):
-    refused = refusal(400, flat(message))
+    refused = told(400, flat(message))
     assert isinstance(refused, ContextLengthExceeded)
     assert limit in str(refused)
     assert not refused.retryable
@@ -100,7 +106,7 @@ def test_a_prompt_that_does_not_fit_is_said_to_be_too_long(message, limit):
     ],
 )
 def test_the_field_that_a_replica_refuses_is_named(body):
-    refused = refusal(422 if b"detail" in body else 400, body)
+    refused = told(422 if b"detail" in body else 400, body)
     assert type(refused) is InvalidRequest
     assert refused.param == "enable_thinking"
 
@@ -114,7 +120,7 @@ def test_the_field_that_a_replica_refuses_is_named(body):
     ],
 )
 def test_what_a_release_cannot_do_is_not_the_clients_mistake(message):
-    refused = refusal(400, flat(message))
+    refused = told(400, flat(message))
     assert isinstance(refused, UnsupportedByReplica)
 
 
@@ -128,14 +134,14 @@ def test_what_a_release_cannot_do_is_not_the_clients_mistake(message):
 def test_a_response_that_the_replica_does_not_keep_is_not_found_and_not_looked_for_elsewhere(
     status, message
 ):
-    refused = refusal(status, flat(message))
+    refused = told(status, flat(message))
     assert isinstance(refused, ResponseNotFound)
     assert not refused.retryable
     assert "resp_1" not in str(refused)
 
 
 def test_a_replica_whose_own_queue_is_full_is_busy_and_others_may_have_room():
-    refused = refusal(429, flat("queue full"))
+    refused = told(429, flat("queue full"))
     assert isinstance(refused, ReplicaBusy)
     assert refused.retryable
     assert refused.client_may_retry
@@ -157,6 +163,28 @@ def test_an_endpoint_that_a_replica_lacks_is_known_by_its_frameworks_reply(statu
     assert lacks_route(status, body) is lacks
 
 
+NO_ROUTE = b'{"detail":"Not Found"}'
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_only_an_endpoint_that_not_every_release_has_can_be_missing(operation):
+    missing = told(404, NO_ROUTE, operation)
+    assert isinstance(missing, RouteMissing) is (operation.since != "1.0")
+    assert missing.retryable  # the next replica may be of another release
+    if operation is MESSAGES:
+        assert missing.code == "unsupported_by_replica"
+        assert str(missing) == "the model's replicas do not serve POST /v1/messages"
+
+
+@pytest.mark.parametrize(
+    ("operation", "param"),
+    [(RESPONSES, "previous_response_id"), (RETRIEVE, None), (DELETE, None)],
+)
+def test_a_response_that_is_gone_is_named_by_the_field_that_asked_for_it(operation, param):
+    gone = told(404, flat("Response with id 'resp_1' not found."), operation)
+    assert (gone.status, gone.param) == (404, param)
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -175,7 +203,7 @@ def test_an_endpoint_that_a_replica_lacks_is_known_by_its_frameworks_reply(statu
     ],
 )
 def test_a_value_that_the_replica_finds_wrong_is_the_clients(message):
-    refused = refusal(400, flat(message))
+    refused = told(400, flat(message))
     assert type(refused) is InvalidRequest
     assert "secret" not in str(refused)
 
@@ -193,7 +221,7 @@ ENGINES = [
 
 @pytest.mark.parametrize("message", ENGINES)
 def test_any_other_400_is_a_fault_of_the_replica_and_may_be_tried_elsewhere(message):
-    failed = refusal(400, flat(message))
+    failed = told(400, flat(message))
     assert isinstance(failed, UpstreamError)
     assert failed.retryable
     assert "CUDA" not in str(failed)
@@ -201,7 +229,7 @@ def test_any_other_400_is_a_fault_of_the_replica_and_may_be_tried_elsewhere(mess
 
 @pytest.mark.parametrize("status", [201, 301, 401, 403, 500, 503])
 def test_another_status_is_a_fault_of_the_replica(status):
-    failed = refusal(status, flat(FORBIDDEN))
+    failed = told(status, flat(FORBIDDEN))
     assert isinstance(failed, UpstreamError)
     assert str(status) in str(failed)
 
@@ -210,5 +238,5 @@ def test_a_reply_that_repeats_a_hostile_prompt_costs_little():
     began = time.process_time()
     for words in ("Extra inputs ", "prompt length (1) ", "only ", "default_max_tokens "):
         with suppress(UpstreamError):
-            refusal(400, flat(words * 80_000))
+            told(400, flat(words * 80_000))
     assert time.process_time() - began < 2

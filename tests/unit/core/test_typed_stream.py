@@ -112,6 +112,17 @@ def test_an_answer_without_any_content_is_complete_too(protocol):
     assert stream.done
 
 
+def test_the_number_after_the_events_that_went_out_is_known():
+    stream = new("response")
+    assert stream.next_number == 0
+    stream.feed(opening(), 0.0)  # held back: the client has seen nothing
+    assert stream.next_number == 0
+    stream.feed(event("response.output_text.delta", delta="x", sequence_number=7), 1.0)
+    assert stream.next_number == 8
+    stream.feed(says("an event without a number"), 2.0)
+    assert stream.next_number == 9
+
+
 ERRORS = [
     event("error", message="CUDA", code="x"),
     event("error", error={"message": "CUDA"}),
