@@ -5,6 +5,7 @@ routes that a client must never reach.
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -24,7 +25,7 @@ from gateway.core.errors import (
     RouteNotFound,
     error_body,
 )
-from gateway.core.operation import POSTED, STORED
+from gateway.core.operation import POSTED, RESPONSE_ID, RETRIEVE, STORED
 from gateway.core.snapshot import FleetSnapshot, ModelView
 from gateway.dataplane import gate
 from gateway.dataplane.handler import DataPlane, Handler
@@ -33,6 +34,7 @@ from gateway.dataplane.portable import PortableClient
 from gateway.dataplane.serving import Serve
 
 _MODELS = "/v1/models"
+_STORED_PATH = re.compile(RETRIEVE.path.replace(RESPONSE_ID, "([^/]+)"))
 _LOG = logging.getLogger(__name__)
 Snapshots = Callable[[], FleetSnapshot]
 Route = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
@@ -42,13 +44,12 @@ def create_data_app(plane: DataPlane) -> "DataApp":
     """Compose the application that a worker serves."""
     models = ModelRoutes(plane.snapshot)
     health = HealthRoutes(plane.snapshot)
-    stored = StoredRoutes(plane)
     return DataApp(
         {op.path: Handler(op, plane, BodyOpening(op, plane)) for op in POSTED},
+        StoredRoutes(plane),
         Litestar(
             [
                 _raw(_MODELS, _replying(models.answer), is_mount=True),
-                _raw("/v1/responses/{response_id:str}", stored.serve),
                 _raw("/health", _replying(health.health)),
                 _raw("/live", _replying(health.live)),
                 _raw("/ready", _replying(health.ready)),
@@ -67,9 +68,12 @@ class DataApp:
     ``send`` is paid for each chunk (docs/decisions/0002-inference-beside-the-framework.md).
     """
 
-    def __init__(self, inference: Mapping[str, Handler], rest: Litestar) -> None:
-        """Serve ``inference`` by exact path."""
+    def __init__(
+        self, inference: Mapping[str, Handler], stored: "StoredRoutes", rest: Litestar
+    ) -> None:
+        """Serve ``inference`` by exact path, stored responses by the id in theirs."""
         self._inference = inference
+        self._stored = stored
         self._rest = rest
 
     @property
@@ -79,11 +83,14 @@ class DataApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        handler = self._inference.get(scope["path"])
-        if handler is None or scope["type"] != ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP:
             await self._rest(scope, receive, send)
-        else:
+        elif (handler := self._inference.get(scope["path"])) is not None:
             await handler(scope, receive, send)
+        elif (found := _STORED_PATH.fullmatch(scope["path"])) is not None:
+            await self._stored.serve(found[1], scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
 
 
 class ModelRoutes:
@@ -126,7 +133,9 @@ class StoredRoutes:
         self._plane = plane
         self._operations = {operation.method: operation for operation in STORED}
 
-    async def serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def serve(
+        self, response_id: str, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
         """Serve one request."""
         client, method = PortableClient(scope, receive, send), scope["method"]
         operation = self._operations.get(method)
@@ -134,7 +143,6 @@ class StoredRoutes:
             allow = ", ".join(self._operations)
             await client.fail(MethodNotAllowed("a stored response", method, allow=allow))
             return
-        response_id = scope["path_params"]["response_id"]
         opening = StoredOpening(operation, self._plane, response_id, scope["query_string"])
         await Handler(operation, self._plane, opening).serve(client)
 

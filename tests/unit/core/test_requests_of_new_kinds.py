@@ -41,6 +41,7 @@ def test_a_plain_request_goes_out_as_it_came(operation):
     assert sent(parsed) == BASE[operation] | {"model": "source"}
     assert (parsed.prompts, parsed.choices, parsed.stream) == (1, 1, False)
     assert needs(parsed)[1] is None
+    assert parsed.route == operation.route
 
 
 @pytest.mark.parametrize("operation", POSTED, ids=lambda operation: operation.name)
