@@ -21,7 +21,7 @@ from gateway.core.errors import (
     UnsupportedByReplica,
     UpstreamError,
 )
-from gateway.core.operation import COMPLETIONS, Operation
+from gateway.core.operation import Operation
 
 _TOO_LONG = (
     re.compile(r"prompt length \(([\d.]+)\).*max_num_tokens \(([\d.]+)\)"),
@@ -32,7 +32,8 @@ _FIELD = re.compile(
     r"""['"]loc['"]: [(\[]['"]body['"], ['"](\w+)['"]|Extra inputs.*?['"](\w+)['"]"""
 )
 _NOT_SUPPORTED = re.compile(
-    r"not supported|only .* are supported|only supports|is not enabled|storage is disabled",
+    r"not supported|only .* are supported|only supports|is not enabled|storage is disabled"
+    r"|^`dimensions` ",
     re.IGNORECASE,
 )
 _NOT_STORED = re.compile(r"^(?:Response with id '|Invalid 'response_id')")
@@ -74,7 +75,7 @@ def lacks_route(status: int, body: bytes) -> bool:
 
 def refusal(status: int, body: bytes, operation: Operation) -> GatewayError:
     """Return the error that a reply of ``status`` (not 200) to ``operation`` stands for."""
-    if operation.since != COMPLETIONS.since and lacks_route(status, body):
+    if lacks_route(status, body):
         return RouteMissing(
             f"the model's replicas do not serve {operation.method} {operation.path}"
         )

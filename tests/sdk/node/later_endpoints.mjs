@@ -3,18 +3,20 @@ import fs from "node:fs";
 import OpenAI from "openai";
 
 const job = JSON.parse(fs.readFileSync(0, "utf8"));
-const options = { apiKey: "none", maxRetries: 0, timeout: 60_000 };
+const options = { apiKey: job.api_key ?? "none", maxRetries: 0, timeout: 60_000 };
 const client = new OpenAI({ baseURL: job.base_url, ...options });
 const embedder = new OpenAI({ baseURL: job.embeddings_url, ...options });
+const model = job.model ?? "any";
+const embeddingsModel = job.embeddings_model ?? "any";
 const results = { responses: await responses(), embeddings: await embeddings() };
 process.stdout.write(JSON.stringify(results));
 
 async function responses() {
-  const asked = { model: "any", input: "Once upon a time", max_output_tokens: 24 };
+  const asked = { model, input: "Once upon a time", max_output_tokens: 24 };
   const whole = await client.responses.create(asked);
   const fetched = await client.responses.retrieve(whole.id);
   const following = await client.responses.create({
-    model: "any",
+    model,
     input: "And then?",
     previous_response_id: whole.id,
     max_output_tokens: 4,
@@ -60,14 +62,14 @@ function text(response) {
 }
 
 async function embeddings() {
-  const packed = await embedder.embeddings.create({ model: "any", input: ["one", "two"] });
-  const plain = await embedder.embeddings.create({ model: "any", input: "one", encoding_format: "float" });
+  const packed = await embedder.embeddings.create({ model: embeddingsModel, input: ["one", "two"] });
+  const plain = await embedder.embeddings.create({ model: embeddingsModel, input: "one", encoding_format: "float" });
   return {
     length: packed.data[0].embedding.length,
     same: JSON.stringify(packed.data[0].embedding) === JSON.stringify(plain.data[0].embedding),
     indexes: packed.data.map((each) => each.index),
     tokens: packed.usage.prompt_tokens === packed.usage.total_tokens && packed.usage.total_tokens > 0,
-    cut: await raised(() => embedder.embeddings.create({ model: "any", input: "x", dimensions: 8 })),
+    cut: await raised(() => embedder.embeddings.create({ model: embeddingsModel, input: "x", dimensions: 8 })),
   };
 }
 

@@ -1,6 +1,7 @@
 """Uses `responses` and `embeddings` of the openai-python on the path, strictly checked.
 
-Reads one JSON job from stdin, ``{base_url, embeddings_url}``, and prints what each call gave.
+Reads one JSON job from stdin, ``{base_url, embeddings_url, model?, embeddings_model?,
+api_key?}``, and prints what each call gave.
 """
 
 import json
@@ -13,21 +14,25 @@ def main():
     job = json.load(sys.stdin)
     client = openai.OpenAI(
         base_url=job["base_url"],
-        api_key="none",
+        api_key=job.get("api_key", "none"),
         max_retries=0,
         timeout=60,
         _strict_response_validation=True,
     )
     embedder = client.with_options(base_url=job["embeddings_url"])
-    json.dump({"responses": responses(client), "embeddings": embeddings(embedder)}, sys.stdout)
+    results = {
+        "responses": responses(client, job.get("model", "any")),
+        "embeddings": embeddings(embedder, job.get("embeddings_model", "any")),
+    }
+    json.dump(results, sys.stdout)
 
 
-def responses(client):
-    asked = {"model": "any", "input": "Once upon a time", "max_output_tokens": 24}
+def responses(client, model):
+    asked = {"model": model, "input": "Once upon a time", "max_output_tokens": 24}
     whole = client.responses.create(**asked)
     fetched = client.responses.retrieve(whole.id)
     following = client.responses.create(
-        model="any", input="And then?", previous_response_id=whole.id, max_output_tokens=4
+        model=model, input="And then?", previous_response_id=whole.id, max_output_tokens=4
     )
     client.responses.delete(whole.id)
     events = list(client.responses.create(**asked, stream=True))
@@ -52,15 +57,15 @@ def responses(client):
     }
 
 
-def embeddings(client):
-    packed = client.embeddings.create(model="any", input=["one", "two"])
-    plain = client.embeddings.create(model="any", input="one", encoding_format="float")
+def embeddings(client, model):
+    packed = client.embeddings.create(model=model, input=["one", "two"])
+    plain = client.embeddings.create(model=model, input="one", encoding_format="float")
     return {
         "length": len(packed.data[0].embedding),
         "same": packed.data[0].embedding == plain.data[0].embedding,
         "indexes": [each.index for each in packed.data],
         "tokens": packed.usage.prompt_tokens == packed.usage.total_tokens > 0,
-        "cut": raised(lambda: client.embeddings.create(model="any", input="x", dimensions=8)),
+        "cut": raised(lambda: client.embeddings.create(model=model, input="x", dimensions=8)),
     }
 
 

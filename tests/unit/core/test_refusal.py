@@ -12,10 +12,11 @@ from gateway.core.errors import (
     ReplicaBusy,
     ResponseNotFound,
     RouteMissing,
+    Source,
     UnsupportedByReplica,
     UpstreamError,
 )
-from gateway.core.operation import CHAT, DELETE, MESSAGES, OPERATIONS, RESPONSES, RETRIEVE
+from gateway.core.operation import CHAT, DELETE, OPERATIONS, RESPONSES, RETRIEVE
 from gateway.core.refusal import lacks_route, message_of, refusal
 
 
@@ -117,6 +118,7 @@ def test_the_field_that_a_replica_refuses_is_named(body):
         "Multiple response is not supported in PyTorch workflow",
         "Responses API only supports harmony format for now",
         "Response storage is disabled",
+        "`dimensions` needs a model whose vectors may be cut short; this one's may not.",
     ],
 )
 def test_what_a_release_cannot_do_is_not_the_clients_mistake(message):
@@ -167,13 +169,14 @@ NO_ROUTE = b'{"detail":"Not Found"}'
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_only_an_endpoint_that_not_every_release_has_can_be_missing(operation):
+def test_any_endpoint_can_be_missing_from_a_server_for_another_task(operation):
     missing = told(404, NO_ROUTE, operation)
-    assert isinstance(missing, RouteMissing) is (operation.since != "1.0")
+    assert isinstance(missing, RouteMissing)
     assert missing.retryable  # the next replica may be of another release
-    if operation is MESSAGES:
-        assert missing.code == "unsupported_by_replica"
-        assert str(missing) == "the model's replicas do not serve POST /v1/messages"
+    assert missing.source is Source.CLIENT  # nothing is wrong with the replica
+    assert missing.code == "unsupported_by_replica"
+    route = f"{operation.method} {operation.path}"
+    assert str(missing) == f"the model's replicas do not serve {route}"
 
 
 @pytest.mark.parametrize(
