@@ -4,21 +4,28 @@ Rule: whatever is changed is changed here, from the table in `gateway.core.field
 the body goes out as the bytes that came in.
 """
 
-from dataclasses import replace
-
 import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import UnsupportedByReplica
-from gateway.core.fields import DIALECTS, FIELDS, Missing
+from gateway.core.fields import ACCEPTED, DIALECTS, FIELDS, Missing
+from gateway.core.operation import CHAT
 from gateway.core.request import InferenceRequest
+from gateway.core.splice import splice
 
+_CHATS_LIMIT = "max_completion_tokens"
+_LIMITS = (_CHATS_LIMIT, "max_tokens")
+"""Names of the one limit; of two that are set, the newer counts."""
 _USAGE = b'{"include_usage":true}'
-_USAGE_EVERYWHERE = b'{"include_usage":true,"continuous_usage_stats":true}'
-_REPLACED = frozenset({"model", "stream_options", "max_tokens", "max_completion_tokens"})
+_ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
+"""What most clients send."""
+_OPTIONS = msgspec.json.Decoder(dict[str, Raw])
+_CONTINUOUS = "continuous_usage_stats"
+_OPTION_NAMES = frozenset({"include_usage", _CONTINUOUS})
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
 _REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
+_SALT_SINCE = DIALECTS.index("1.1")
 
 
 def era(dialect: str) -> int:
@@ -33,10 +40,11 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     """
     table = FIELDS[request.operation.name]
     oldest, name = 0, None
-    for key in request.fields:
-        field = table[key]
-        if field.missing is Missing.REFUSE and field.since > oldest:
-            oldest, name = field.since, key
+    if not request.fields.keys() <= ACCEPTED[request.operation.name][0]:
+        for key in request.fields:
+            field = table[key]
+            if field.missing is Missing.REFUSE and field.since > oldest:
+                oldest, name = field.since, key
     if request.best_of > 1 and oldest < _MULTIPLE_SINCE:
         oldest, name = _MULTIPLE_SINCE, "n" if request.n > 1 else "best_of"
     if oldest < _REQUIRED_TOOL_SINCE and request.fields.get("tool_choice") == _REQUIRED:
@@ -53,31 +61,74 @@ def unsupported(field: str, dialects: list[str]) -> UnsupportedByReplica:
     )
 
 
-def body_for(request: InferenceRequest, *, source: str, dialect: str) -> bytes:
-    """Return the JSON body that a replica of ``dialect`` gets, with ``source`` as its model.
+def body_for(
+    request: InferenceRequest, *, source: str, dialect: str
+) -> tuple[bytes | memoryview, ...]:
+    """Return the JSON body that a replica of ``dialect`` gets, in pieces.
 
-    The caller has checked `needs`. A stream always asks for its usage event: token counts are
-    exact only from the engine, and the relay takes the event out again where the client did not
-    want it.
+    The caller has checked `needs`. What is changed:
+
+    * ``model`` is the replica's own name, ``source``.
+    * What its trtllm-serve would refuse and the answer does not depend on is left out.
+    * A stream always asks for its usage event: token counts are exact only from the engine, and
+      the relay takes the event out again where the client did not want it.
+    * A limit of tokens has one name, where the client set one or the configuration does.
+    * The cache is asked to keep tenants apart, where it can.
+
+    Where nothing is changed, the body itself is the only piece.
     """
-    table = FIELDS[request.operation.name]
-    place = era(dialect)
-    parts = [b'"model":' + msgspec.json.encode(source)]
-    for key, raw in request.fields.items():
-        if key not in _REPLACED and table[key].since <= place:
-            parts.append(b'"%b":%b' % (key.encode(), raw))
-    if request.max_tokens is not None:
-        parts.append(b'"%b":%d' % (_limit_name(request), request.max_tokens))
+    operation, place, body = request.operation, era(dialect), request.body
+    edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
+    inserted: list[bytes] = []
+    accepted = ACCEPTED[operation.name][place]
+    if not accepted.issuperset(body.fields):
+        edits.update(dict.fromkeys(body.fields.keys() - accepted))
+    if request.model != source or body.names.count("model") > 1:
+        edits["model"] = msgspec.json.encode(source)
+    if _CHATS_LIMIT in body.fields or request.max_tokens is not None:
+        _limit_tokens(request, edits, inserted)
     if request.stream:
-        options = _USAGE_EVERYWHERE if request.usage_everywhere else _USAGE
-        parts.append(b'"stream_options":' + options)
-    return b"{" + b",".join(parts) + b"}"
+        _ask_for_usage(request, edits, inserted)
+    if request.cache_salt is not None and operation is CHAT and place >= _SALT_SINCE:
+        inserted.append(b'"cache_salt":"%b"' % request.cache_salt.encode())
+    return splice(body, edits, inserted)
 
 
-def _limit_name(request: InferenceRequest) -> bytes:
-    # One of the two names only: chat refuses both at once, completions knows just the first.
-    chat = request.operation.name == "chat" and "max_completion_tokens" in request.fields
-    return b"max_completion_tokens" if chat else b"max_tokens"
+def _limit_tokens(
+    request: InferenceRequest, edits: dict[str, bytes | None], inserted: list[bytes]
+) -> None:
+    sent, given = request.body.fields, request.fields
+    if _CHATS_LIMIT not in sent and "max_tokens" in given:
+        return
+    # Chat takes either name, but not both at once; completions knows just one.
+    names = [name for name in _LIMITS if name in sent]
+    own = next((name for name in names if name in given), None)
+    if own is None and request.max_tokens is not None:
+        edits.update(dict.fromkeys(names))
+        inserted.append(b'"max_tokens":%d' % request.max_tokens)
+        return
+    stays = own or "max_tokens"
+    edits.update((name, None) for name in names if name != stays)
+    if own == _CHATS_LIMIT and request.operation is not CHAT:
+        inserted.append(b'"max_tokens":%b' % given[own])
+
+
+def _ask_for_usage(
+    request: InferenceRequest, edits: dict[str, bytes | None], inserted: list[bytes]
+) -> None:
+    raw = request.fields.get("stream_options")
+    if raw is None:
+        if "stream_options" in request.body.fields:
+            edits["stream_options"] = _USAGE
+        else:
+            inserted.append(b'"stream_options":' + _USAGE)
+        return
+    if raw in _ASKS:
+        return
+    options = _OPTIONS.decode(raw)
+    if not request.usage_wanted or not options.keys() <= _OPTION_NAMES:
+        kept = {_CONTINUOUS: options[_CONTINUOUS]} if _CONTINUOUS in options else {}
+        edits["stream_options"] = msgspec.json.encode({"include_usage": True, **kept})
 
 
 def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
@@ -87,6 +138,4 @@ def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
     """
     if request.max_tokens is not None:
         return request
-    fields = {k: v for k, v in request.fields.items() if k != "max_completion_tokens"}
-    fields["max_tokens"] = Raw(b"%d" % limit)
-    return replace(request, fields=fields, max_tokens=limit)
+    return msgspec.structs.replace(request, max_tokens=limit)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.core.body import cut
+from gateway.core.body import cut_steps
 from gateway.core.chunks import Identity
 from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import (
@@ -24,11 +24,13 @@ from gateway.core.errors import (
 )
 from gateway.core.operation import Operation
 from gateway.core.outcome import Outcome, RequestFacts
-from gateway.core.request import model_name, parse
+from gateway.core.request import model_name, parse_steps
+from gateway.core.salting import cache_salt
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
+from gateway.dataplane.pacing import paced
 from gateway.dataplane.pipeline import Pipeline
 from gateway.telemetry.tracer import RequestTrace, Tracer
 
@@ -123,7 +125,7 @@ class Handler:
             declared=gate.declared_bytes(client.asked), limit=self._most(snapshot).body_bytes
         )
         facts.body_read_at = plane.clock()
-        exchange = self._exchange(body, snapshot, key, client, facts)
+        exchange = await self._exchange(body, snapshot, key, client, facts)
         exchange.trace = trace
         plane.recorder.admitted(facts)
         async with client.leaving(write_s=exchange.model.timeouts.client_write_s):
@@ -134,7 +136,7 @@ class Handler:
             self._seen, self._ceiling = snapshot, gate.ceiling(snapshot)
         return self._ceiling
 
-    def _exchange(
+    async def _exchange(
         self,
         body: bytes,
         snapshot: FleetSnapshot,
@@ -142,8 +144,8 @@ class Handler:
         client: Client,
         facts: RequestFacts,
     ) -> Exchange:
-        fields = cut(body, depth=self._most(snapshot).depth)
-        name = model_name(fields)
+        sent = await paced(cut_steps(body, depth=self._most(snapshot).depth))
+        name = model_name(sent.fields)
         model = gate.find_model(snapshot, name, key)
         facts.model = model.name
         limits = model.limits
@@ -151,7 +153,10 @@ class Handler:
             raise RequestTooLarge(
                 f"the request body is over this model's limit of {limits.body_bytes} bytes"
             )
-        request = parse(self._operation, fields, limits, scopes=key.fields)
+        salt = cache_salt(snapshot, key.tenant)
+        request = await paced(
+            parse_steps(self._operation, sent, limits, scopes=key.fields, cache_salt=salt)
+        )
         if limits.default_max_tokens is not None:
             request = with_max_tokens(request, limits.default_max_tokens)
         facts.stream, facts.choices = request.stream, request.choices
