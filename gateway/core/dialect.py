@@ -4,23 +4,26 @@ Rule: whatever is changed is changed here, from the tables in `core.field_tables
 the body goes out as the bytes that came in.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import UnsupportedByReplica
-from gateway.core.field_tables import field_of
+from gateway.core.field_tables import ACCEPTED, field_of
 from gateway.core.fields import DIALECTS, Missing
-from gateway.core.operation import Operation
+from gateway.core.operation import CHAT, Operation
 from gateway.core.request import InferenceRequest
+from gateway.core.splice import splice
 
 _USAGE = b'{"include_usage":true}'
-_USAGE_EVERYWHERE = b'{"include_usage":true,"continuous_usage_stats":true}'
+_ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
+"""What most clients send."""
+_OPTIONS = msgspec.json.Decoder(dict[str, Raw])
+_CONTINUOUS = "continuous_usage_stats"
+_OPTION_NAMES = frozenset({"include_usage", _CONTINUOUS})
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
 _REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
+_SALT_SINCE = DIALECTS.index("1.1")
 
 
 def era(dialect: str) -> int:
@@ -36,13 +39,14 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     """
     operation = request.operation
     oldest, name = DIALECTS.index(operation.since), None
-    for key in request.fields:
-        field = field_of(operation.name, key)
-        if field is not None and field.missing is Missing.REFUSE and field.since > oldest:
-            oldest, name = field.since, key
+    if request.fields and not request.fields.keys() <= ACCEPTED[operation.name][0]:
+        for key in request.fields:
+            field = field_of(operation.name, key)
+            if field is not None and field.missing is Missing.REFUSE and field.since > oldest:
+                oldest, name = field.since, key
     if request.best_of > 1 and oldest < _MULTIPLE_SINCE:
         oldest, name = _MULTIPLE_SINCE, "n" if request.n > 1 else "best_of"
-    required = request.fields.get("tool_choice") == _REQUIRED and operation.name == "chat"
+    required = operation is CHAT and request.fields.get("tool_choice") == _REQUIRED
     if required and oldest < _REQUIRED_TOOL_SINCE:
         oldest, name = _REQUIRED_TOOL_SINCE, "tool_choice"
     return oldest, name
@@ -62,25 +66,42 @@ def unsupported(
     )
 
 
-def body_for(request: InferenceRequest, *, source: str, dialect: str) -> bytes:
-    """Return the JSON body that a replica of ``dialect`` gets, with ``source`` as its model.
+def body_for(
+    request: InferenceRequest, *, source: str, dialect: str
+) -> tuple[bytes | memoryview, ...]:
+    """Return the JSON body that a replica of ``dialect`` gets, in pieces.
 
-    The caller has checked `needs`. A stream always asks for its usage event: token counts are
-    exact only from the engine, and the relay takes the event out again where the client did not
-    want it. Empty for an operation without a body.
+    The caller has checked `needs`. What is changed:
+
+    * ``model`` is the replica's own name, ``source``.
+    * What its trtllm-serve would refuse and the answer does not depend on is left out.
+    * A stream always asks for its usage event: token counts are exact only from the engine, and
+      the relay takes the event out again where the client did not want it.
+    * A limit of tokens has one name, where the client set one or the configuration does.
+    * The cache is asked to keep tenants apart, where it can.
+    * A stored response that it goes on from has the replica's own id.
+
+    Where nothing is changed, the body itself is the only piece; without a body there is none.
     """
-    operation, place = request.operation, era(dialect)
-    if operation.method != "POST":
-        return b""
-    accepted = {
-        key: raw for key, raw in request.fields.items() if _accepts(operation, key, place)
-    }
-    edits = _edits(request, source, accepted)
-    parts = [b'"%b":%b' % (key.encode(), raw) for key, raw in edits.items() if raw]
-    for key, raw in accepted.items():
-        if key not in edits:
-            parts.append(b"%b:%b" % (msgspec.json.encode(key), raw))
-    return b"{" + b",".join(parts) + b"}"
+    operation, place, body = request.operation, era(dialect), request.body
+    if not body.data:
+        return ()
+    edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
+    inserted: list[bytes] = []
+    accepted = ACCEPTED[operation.name][place]
+    if not accepted.issuperset(body.fields):
+        edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
+    if request.model != source or body.names.count("model") > 1:
+        edits["model"] = msgspec.json.encode(source)
+    if operation.limits:
+        _limit_tokens(request, place, edits, inserted)
+    if request.refers_to is not None:
+        edits[operation.refers_by] = msgspec.json.encode(request.refers_to.upstream_id)
+    if request.stream and operation.usage_on_request:
+        _ask_for_usage(request, edits, inserted)
+    if request.cache_salt is not None and operation is CHAT and place >= _SALT_SINCE:
+        inserted.append(b'"cache_salt":"%b"' % request.cache_salt.encode())
+    return splice(body, edits, inserted)
 
 
 def _accepts(operation: Operation, name: str, place: int) -> bool:
@@ -88,22 +109,45 @@ def _accepts(operation: Operation, name: str, place: int) -> bool:
     return field is not None and field.since <= place
 
 
-def _edits(
-    request: InferenceRequest, source: str, accepted: Mapping[str, Raw]
-) -> dict[str, bytes]:
-    """Return the fields with another value than the client gave them; empty: without any."""
-    operation, stored = request.operation, request.refers_to
-    edits = {"model": msgspec.json.encode(source)}
-    if request.max_tokens is not None:
-        # One name only: chat refuses both at once.
-        edits |= dict.fromkeys(operation.limits, b"")
-        own = next((name for name in operation.limits if name in accepted), None)
-        edits[own or operation.limits[-1]] = b"%d" % request.max_tokens
-    if request.stream and operation.usage_on_request:
-        edits["stream_options"] = _USAGE_EVERYWHERE if request.usage_everywhere else _USAGE
-    if stored is not None:
-        edits[operation.refers_by] = msgspec.json.encode(stored.upstream_id)
-    return edits
+def _limit_tokens(
+    request: InferenceRequest,
+    place: int,
+    edits: dict[str, bytes | None],
+    inserted: list[bytes],
+) -> None:
+    sent, given, limits = request.body.fields, request.fields, request.operation.limits
+    most, usual = request.max_tokens, limits[-1]
+    if limits[0] not in sent and (most is None or usual in given):
+        return
+    # Chat takes either name, but not both at once; completions knows just one.
+    names = [name for name in limits if name in sent]
+    own = next((name for name in names if name in given), None)
+    if own is None and most is not None:
+        edits.update(dict.fromkeys(names))
+        inserted.append(b'"%b":%d' % (usual.encode(), most))
+        return
+    stays = own or usual
+    edits.update((name, None) for name in names if name != stays)
+    if own is not None and not _accepts(request.operation, own, place):
+        inserted.append(b'"%b":%b' % (usual.encode(), given[own]))
+
+
+def _ask_for_usage(
+    request: InferenceRequest, edits: dict[str, bytes | None], inserted: list[bytes]
+) -> None:
+    raw = request.fields.get("stream_options")
+    if raw is None:
+        if "stream_options" in request.body.fields:
+            edits["stream_options"] = _USAGE
+        else:
+            inserted.append(b'"stream_options":' + _USAGE)
+        return
+    if raw in _ASKS:
+        return
+    options = _OPTIONS.decode(raw)
+    if not request.usage_wanted or not options.keys() <= _OPTION_NAMES:
+        kept = {_CONTINUOUS: options[_CONTINUOUS]} if _CONTINUOUS in options else {}
+        edits["stream_options"] = msgspec.json.encode({"include_usage": True, **kept})
 
 
 def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
@@ -113,4 +157,4 @@ def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
     """
     if not request.operation.limits or request.max_tokens is not None:
         return request
-    return replace(request, max_tokens=limit)
+    return msgspec.structs.replace(request, max_tokens=limit)

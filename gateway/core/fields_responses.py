@@ -5,7 +5,7 @@ before: so one that is not in the table is passed on there and left out for olde
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Raw
 
@@ -83,16 +83,20 @@ RESPONSES_FIELDS: Mapping[str, Field] = {
 }
 
 
-def refuse_unserved(values: Mapping[str, object]) -> None:
-    """Refuse a request for what no trtllm-serve does although it takes the field.
+class Unserved(Protocol):
+    """The values that are looked at."""
 
-    ``values`` are the fields, decoded.
+    background: bool | None
+
+
+def refuse_unserved(values: Unserved) -> None:
+    """Refuse a request for what no trtllm-serve does although it takes the field.
 
     Raises:
         UnsupportedByReplica: it is to run in the background; trtllm-serve would run it in the
         foreground without a word.
     """
-    if values.get("background"):
+    if values.background:
         raise UnsupportedByReplica(
             'field "background" must be false: replicas answer in the foreground only',
             param="background",

@@ -62,6 +62,8 @@ class Operation:
     """Header, in lower case, in which its clients too send their key; empty for none."""
     prompt: tuple[str, ...] = ()
     """Fields that the prompt is made of; the first must be there."""
+    several: bool = False
+    """The first of them may hold several prompts."""
     required: tuple[str, ...] = ()
     """Other fields that must be there."""
     limits: tuple[str, ...] = ()
@@ -99,6 +101,7 @@ COMPLETIONS = Operation(
     object="text_completion",
     chunk_object="text_completion",
     prompt=("prompt",),
+    several=True,
     limits=("max_completion_tokens", "max_tokens"),
     usage_on_request=True,
 )
@@ -137,6 +140,7 @@ EMBEDDINGS = Operation(
     streams=False,
     since="main",
     prompt=("input",),
+    several=True,
 )
 MESSAGES = Operation(
     name="messages",

@@ -4,10 +4,9 @@ Rule: replicas keep responses in their own memory, so no other replica can stand
 that answered; and an id is good only for the key that it was given to (`core.response_id`).
 """
 
-from dataclasses import replace
-
 import msgspec
 
+from gateway.core.body import NO_BODY
 from gateway.core.errors import NoReplica, ResponseNotFound
 from gateway.core.operation import Operation
 from gateway.core.request import InferenceRequest
@@ -39,7 +38,7 @@ def following(request: InferenceRequest, *, key_id: str, pepper: bytes) -> Infer
         stored = decode(msgspec.json.decode(raw), key_id=key_id, pepper=pepper)
     except ResponseNotFound as unknown:
         raise ResponseNotFound(str(unknown), param=name) from None
-    return replace(request, refers_to=stored)
+    return msgspec.structs.replace(request, refers_to=stored)
 
 
 def about(operation: Operation, model: str, stored: StoredResponse) -> InferenceRequest:
@@ -47,7 +46,9 @@ def about(operation: Operation, model: str, stored: StoredResponse) -> Inference
     return InferenceRequest(
         operation=operation,
         model=model,
+        body=NO_BODY,
         fields={},
+        unsent=frozenset(),
         stream=False,
         usage_wanted=False,
         usage_everywhere=False,
@@ -55,7 +56,7 @@ def about(operation: Operation, model: str, stored: StoredResponse) -> Inference
         best_of=1,
         prompts=1,
         max_tokens=None,
-        prompt_bytes=0,
+        cache_salt=None,
         refers_to=stored,
     )
 

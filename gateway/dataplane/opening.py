@@ -3,19 +3,21 @@
 from urllib.parse import parse_qs
 
 from gateway.core.answers import Naming
-from gateway.core.body import cut
+from gateway.core.body import cut_steps
 from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import RequestTooLarge, ResponseNotFound, UnsupportedByReplica
 from gateway.core.operation import Operation
 from gateway.core.outcome import RequestFacts
-from gateway.core.request import InferenceRequest, model_name, parse
+from gateway.core.request import InferenceRequest, model_name, parse_steps
 from gateway.core.response_id import decode
+from gateway.core.salting import cache_salt
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
 from gateway.core.stored import about, following, model_of
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.pacing import paced
 
 _TRUE = frozenset({"true", "1"})
 
@@ -39,16 +41,18 @@ class BodyOpening:
             declared=gate.declared_bytes(client.asked), limit=most.body_bytes
         )
         facts.body_read_at = self._plane.clock()
-        fields = cut(body, depth=most.depth)
-        name = model_name(fields)
-        model = gate.find_model(snapshot, name, key)
+        sent = await paced(cut_steps(body, depth=most.depth))
+        model = gate.find_model(snapshot, model_name(sent.fields), key)
         facts.model = model.name
         if len(body) > model.limits.body_bytes:
             raise RequestTooLarge(
                 "the request body is over this model's limit of "
                 f"{model.limits.body_bytes} bytes"
             )
-        request = parse(self._operation, fields, model.limits, scopes=key.fields)
+        salt = cache_salt(snapshot, key.tenant)
+        request = await paced(
+            parse_steps(self._operation, sent, model.limits, scopes=key.fields, cache_salt=salt)
+        )
         if model.limits.default_max_tokens is not None:
             request = with_max_tokens(request, model.limits.default_max_tokens)
         request = following(request, key_id=key.id, pepper=snapshot.key_pepper)

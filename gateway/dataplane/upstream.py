@@ -8,7 +8,7 @@ closed all the same is replaced once, unseen; one that is lost later took the re
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import cast
 
 import httptools
@@ -55,8 +55,8 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are of the kind, but not of the class.
         self.transport = cast("asyncio.Transport", transport)
 
-    def ask(self, request: tuple[bytes, bytes], answer: Answer) -> None:
-        """Send a request, head and body; what comes back goes to ``answer``."""
+    def ask(self, request: Sequence[bytes | memoryview], answer: Answer) -> None:
+        """Send a request, head and pieces of the body; what comes back goes to ``answer``."""
         assert self.transport is not None  # noqa: S101 - set before it is handed out
         self._answer = answer
         self.transport.writelines(request)
@@ -122,7 +122,7 @@ class Upstream:
     async def ask(
         self,
         path: str,
-        body: bytes,
+        body: Sequence[bytes | memoryview],
         *,
         method: str = "POST",
         headers: bytes,
@@ -133,7 +133,7 @@ class Upstream:
 
         Args:
             path: the route.
-            body: JSON; may be empty.
+            body: JSON, in pieces; none for no body.
             method: of HTTP.
             headers: more header lines, each ended by CR LF.
             connect_s: longest time to connect.
@@ -150,14 +150,14 @@ class Upstream:
             path.encode(),
             self._rest,
             headers,
-            len(body),
+            sum(map(len, body)),
         )
         before = self._clock()
         pooled = self._take()
         if pooled is not None:
             answer = Answer(pooled, self._loop, self._clock, connect_s=None)
             try:
-                await _exchange(pooled, answer, (head, body), wait)
+                await _exchange(pooled, answer, (head, *body), wait)
             except UpstreamDisconnected:
                 # The server's keep-alive ran out as we wrote: it never read the request.
                 if answer.begun or self._clock() - before > _STALE_S:
@@ -167,7 +167,7 @@ class Upstream:
             before = self._clock()
         fresh = await self._connect(connect_s)
         answer = Answer(fresh, self._loop, self._clock, connect_s=self._clock() - before)
-        await _exchange(fresh, answer, (head, body), wait)
+        await _exchange(fresh, answer, (head, *body), wait)
         return answer
 
     async def _connect(self, connect_s: float) -> Connection:
@@ -222,7 +222,7 @@ class Upstream:
 async def _exchange(
     connection: Connection,
     answer: Answer,
-    request: tuple[bytes, bytes],
+    request: Sequence[bytes | memoryview],
     wait: Callable[[Answer], Awaitable[None]],
 ) -> None:
     connection.ask(request, answer)

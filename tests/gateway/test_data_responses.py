@@ -235,8 +235,7 @@ async def test_what_a_replica_does_not_keep_is_told_without_its_own_words(status
         assert UPSTREAM_ID not in fetched.error["message"]
         following = await go_on(gateway, sealed())
         assert following.status == status
-        expected = "previous_response_id" if status == 404 else None
-        assert following.error["param"] == expected
+        assert following.error["param"] == "previous_response_id"
         assert gateway.failed == []
 
 

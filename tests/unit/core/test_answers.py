@@ -3,6 +3,7 @@ import json
 import pytest
 
 from gateway.core.answers import read_reply, stream_reader
+from gateway.core.body import NO_BODY
 from gateway.core.errors import UpstreamError
 from gateway.core.operation import (
     CHAT,
@@ -43,8 +44,9 @@ WHOLES = {
 
 def request(operation, *, stream):
     return InferenceRequest(
-        operation=operation, model="alias", fields={}, stream=stream, usage_wanted=True,
-        usage_everywhere=False, n=1, best_of=1, prompts=1, max_tokens=None, prompt_bytes=3,
+        operation=operation, model="alias", body=NO_BODY, fields={}, unsent=frozenset(),
+        stream=stream, usage_wanted=True, usage_everywhere=False, n=1, best_of=1, prompts=1,
+        max_tokens=None, cache_salt=None,
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -90,8 +91,8 @@ def test_what_would_change_the_answer_is_never_left_out():
 
 
 def test_nothing_runs_in_the_background():
-    refuse_unserved({"background": False})
-    refuse_unserved({})
+    refuse_unserved(SimpleNamespace(background=False))
+    refuse_unserved(SimpleNamespace(background=None))
     with pytest.raises(UnsupportedByReplica) as refused:
-        refuse_unserved({"background": True})
+        refuse_unserved(SimpleNamespace(background=True))
     assert refused.value.param == "background"

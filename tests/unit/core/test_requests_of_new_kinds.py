@@ -32,7 +32,7 @@ def asked(operation, *, limits=None, scopes=None, without=(), **fields):
 
 
 def sent(parsed, dialect="main"):
-    return json.loads(body_for(parsed, source="source", dialect=dialect))
+    return json.loads(b"".join(body_for(parsed, source="source", dialect=dialect)))
 
 
 @every
@@ -186,4 +186,4 @@ def test_the_response_before_goes_by_its_replicas_name():
 
 def test_what_is_about_a_stored_response_has_no_body():
     stored = about(RETRIEVE, "m", StoredResponse(REPLICA, UPSTREAM_ID))
-    assert body_for(stored, source="source", dialect="main") == b""
+    assert body_for(stored, source="source", dialect="main") == ()

@@ -12,7 +12,7 @@ ORDER = [b"x-session-id", b"session-id", b"x-claude-code-session-id", b"x-correl
 
 
 def of(headers=None, **fields):
-    return session_id(headers or {}, cut(json.dumps(fields).encode(), depth=64))
+    return session_id(headers or {}, cut(json.dumps(fields).encode(), depth=64).fields)
 
 
 @pytest.mark.parametrize("at", range(len(ORDER)))
