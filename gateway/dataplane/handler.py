@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.core.body import cut_steps
+from gateway.core.body import cut, cut_steps
 from gateway.core.chunks import Identity
 from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import (
@@ -27,6 +27,8 @@ from gateway.core.outcome import Outcome, RequestFacts
 from gateway.core.request import model_name, parse_steps
 from gateway.core.salting import cache_salt
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
+from gateway.core.steps import finish
+from gateway.core.windows import WINDOW_BYTES
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
@@ -144,7 +146,9 @@ class Handler:
         client: Client,
         facts: RequestFacts,
     ) -> Exchange:
-        sent = await paced(cut_steps(body, depth=self._most(snapshot).depth))
+        depth, short = self._most(snapshot).depth, len(body) <= WINDOW_BYTES
+        # A short one is not worth a pause.
+        sent = cut(body, depth=depth) if short else await paced(cut_steps(body, depth=depth))
         name = model_name(sent.fields)
         model = gate.find_model(snapshot, name, key)
         facts.model = model.name
@@ -154,9 +158,8 @@ class Handler:
                 f"the request body is over this model's limit of {limits.body_bytes} bytes"
             )
         salt = cache_salt(snapshot, key.tenant)
-        request = await paced(
-            parse_steps(self._operation, sent, limits, scopes=key.fields, cache_salt=salt)
-        )
+        steps = parse_steps(self._operation, sent, limits, scopes=key.fields, cache_salt=salt)
+        request = finish(steps) if short else await paced(steps)
         if limits.default_max_tokens is not None:
             request = with_max_tokens(request, limits.default_max_tokens)
         facts.stream, facts.choices = request.stream, request.choices
