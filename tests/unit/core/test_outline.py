@@ -69,9 +69,10 @@ def test_an_outline_can_be_decoded_exactly_if_the_body_can(body, window):
 @example(tail=["\\\\"] * 9)
 @example(tail=["a"] + ["\\ud83d\\ude00"] * 9)
 @example(tail=["\\\\", "\\ud83d\\ude00"] * 9)
-def test_a_window_ends_within_no_escape(tail):
-    body = f'{{"a":"{"".join(tail * 9)}"}}'.encode()
-    for window in range(20, 60):
+@example(tail=["é"] * 30)
+def test_a_window_ends_within_no_character_and_no_escape(tail):
+    body = f'{{"a":["{"".join(tail * 20)}"]}}'.encode()
+    for window in range(70, 90):
         assert survives(body, window)
         outline(body, window).text.decode()
 
