@@ -16,6 +16,7 @@ EMBEDDINGS_FIELDS: Mapping[str, Field] = {
     "input": _field(Raw),
     "encoding_format": _field(Literal["float", "base64"]),
     "dimensions": _field(Positive),
+    "add_special_tokens": _field(bool),
     "user": _field(str, NEVER, Missing.DROP),
     "safety_identifier": _field(str, NEVER, Missing.DROP),
 }

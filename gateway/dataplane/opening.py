@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs
 
 from gateway.core.answers import Naming
-from gateway.core.body import cut_steps
+from gateway.core.body import cut, cut_steps
 from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import RequestTooLarge, ResponseNotFound, UnsupportedByReplica
 from gateway.core.operation import Operation
@@ -12,7 +12,9 @@ from gateway.core.request import InferenceRequest, model_name, parse_steps
 from gateway.core.response_id import decode
 from gateway.core.salting import cache_salt
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
+from gateway.core.steps import finish
 from gateway.core.stored import about, following, model_of
+from gateway.core.windows import WINDOW_BYTES
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client
 from gateway.dataplane.exchange import Exchange
@@ -41,7 +43,9 @@ class BodyOpening:
             declared=gate.declared_bytes(client.asked), limit=most.body_bytes
         )
         facts.body_read_at = self._plane.clock()
-        sent = await paced(cut_steps(body, depth=most.depth))
+        short = len(body) <= WINDOW_BYTES  # such a one is not worth a pause
+        depth = most.depth
+        sent = cut(body, depth=depth) if short else await paced(cut_steps(body, depth=depth))
         model = gate.find_model(snapshot, model_name(sent.fields), key)
         facts.model = model.name
         if len(body) > model.limits.body_bytes:
@@ -50,9 +54,10 @@ class BodyOpening:
                 f"{model.limits.body_bytes} bytes"
             )
         salt = cache_salt(snapshot, key.tenant)
-        request = await paced(
-            parse_steps(self._operation, sent, model.limits, scopes=key.fields, cache_salt=salt)
+        steps = parse_steps(
+            self._operation, sent, model.limits, scopes=key.fields, cache_salt=salt
         )
+        request = finish(steps) if short else await paced(steps)
         if model.limits.default_max_tokens is not None:
             request = with_max_tokens(request, model.limits.default_max_tokens)
         request = following(request, key_id=key.id, pepper=snapshot.key_pepper)

@@ -2,7 +2,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.body import AT_ONCE_BYTES, MOST_FIELDS, cut, cut_steps
@@ -31,12 +31,14 @@ def outlined(wire, window, depth=64):
     return finish(cut_steps(wire, depth=depth, at_once=0, window=window))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_cut_or_refused_with_a_reason(body):
     with suppress(InvalidRequest):
         cut(body, depth=8)
 
 
+@settings(deadline=None)
 @given(body=st.dictionaries(st.text(), values), ascii_only=st.booleans())
 def test_an_object_is_cut_into_its_fields_unchanged(body, ascii_only):
     try:
@@ -56,6 +58,7 @@ def check_places(body, wire, fields):
     assert {name: bytes(body.value(name)) for name in body.fields} == last
 
 
+@settings(deadline=None)
 @given(drawn=bodies(), more=st.sampled_from([0, 5000]))
 @example(drawn=(b'{"a":1,"a":2,"b":3}', [("a", 5, 6), ("a", 11, 12), ("b", 17, 18)]), more=0)
 @example(drawn=(b'{"a":1,"\\u0061":2}', [("a", 5, 6), ("a", 16, 17)]), more=0)
@@ -70,12 +73,14 @@ def test_each_field_is_known_by_the_place_where_it_stands(drawn, more):
     }
 
 
+@settings(deadline=None)
 @given(drawn=bodies(), window=windows)
 def test_each_field_of_a_long_body_is_known_by_its_place_too(drawn, window):
     wire, fields = drawn
     check_places(outlined(wire, window), wire, fields)
 
 
+@settings(deadline=None)
 @given(body=st.dictionaries(st.text(alphabet='a"\\[]{}', max_size=9), values, max_size=3))
 def test_exactly_the_bodies_nested_too_deep_are_refused_as_such(body):
     wire, deep = json.dumps(body).encode(), nesting(body)

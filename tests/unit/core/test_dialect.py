@@ -148,6 +148,7 @@ LIMITS = ["max_tokens", "max_completion_tokens"]
 limits = st.lists(st.tuples(st.sampled_from(LIMITS), st.integers(1, 9) | st.none()), max_size=4)
 
 
+@settings(deadline=None)
 @given(
     limits=limits,
     operation=st.sampled_from([CHAT, COMPLETIONS]),

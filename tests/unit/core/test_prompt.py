@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidRequest
@@ -13,6 +13,7 @@ tokens = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5)
 prompts = st.text() | st.lists(st.text(), min_size=1) | tokens | st.lists(tokens, min_size=1)
 
 
+@settings(deadline=None)
 @given(prompt=prompts, indent=st.sampled_from([None, 1]))
 def test_each_form_of_prompt_is_counted(prompt, indent):
     body = json.dumps({"model": "m", "prompt": prompt}, indent=indent).encode()

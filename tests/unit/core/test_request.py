@@ -40,6 +40,7 @@ BASE = {
 }
 
 
+@settings(deadline=None)
 @given(data=st.data(), operation=st.sampled_from(POSTED))
 def test_any_json_in_any_field_is_accepted_or_refused_with_its_name(data, operation):
     known = st.sampled_from(sorted(FIELDS[operation.name]))
@@ -252,6 +253,7 @@ def test_no_replica_sees_a_value_that_the_key_may_not_send(which, given, data):
         assert json.loads(out).get(name) == json.loads(value if given[-1] else b"null")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_after_a_good_start_raise_only_our_own_errors(tail):
     with suppress(GatewayError):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.token_ids import count_lists
@@ -9,11 +9,13 @@ from gateway.core.token_ids import count_lists
 ids = st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 9), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(ids=ids, indent=st.sampled_from([None, 1]))
 def test_a_list_of_ids_is_recognised(ids, indent):
     assert count_lists(json.dumps(ids, indent=indent).encode()) == 0
 
 
+@settings(deadline=None)
 @given(lists=st.lists(ids, min_size=1), indent=st.sampled_from([None, 1]))
 def test_lists_of_ids_are_counted(lists, indent):
     assert count_lists(json.dumps(lists, indent=indent).encode()) == len(lists)
