@@ -33,7 +33,8 @@ def test_every_published_code_is_in_use():
 
 @pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
 def test_only_faults_of_replicas_are_tried_elsewhere(kind):
-    assert kind.retryable <= (kind.source is Source.REPLICA)
+    lacking = kind is errors.RouteMissing  # the request is right, and so is the replica
+    assert kind.retryable <= (kind.source is Source.REPLICA or lacking)
     assert (kind.source is Source.CLIENT) == (kind.status < 500)
 
 
@@ -53,6 +54,13 @@ def test_only_faults_of_replicas_are_tried_elsewhere(kind):
 )
 def test_the_type_of_each_status(status, named):
     assert error_type(status) == named
+
+
+def test_a_reason_is_added_to_the_message_alone():
+    error = errors.ReplicaBusy("full", param="n", retry_after_s=2)
+    more = error.because("and so on")
+    assert type(more) is errors.ReplicaBusy
+    assert (str(more), more.param, more.retry_after_s) == ("full; and so on", "n", 2)
 
 
 def test_an_error_is_rendered_as_the_sdks_expect_it():
