@@ -58,13 +58,18 @@ class SpliceProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Make a client to be written to, or leave the request to uvicorn."""
         serve = self._spliced.get(self.url)
-        if serve is None or self.parser.get_http_version() != "1.1":
+        # An answer to HEAD has no body, one to HTTP/1.0 no chunks: the server knows how.
+        if (
+            serve is None
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+        ):
             self._read = None
             super().on_headers_complete()
             return
         client = self._read = DirectClient(
             self,
-            self.parser.get_method().decode("ascii"),
+            "POST",
             self.headers,
             loop=self.loop,
             keep_alive=self.parser.should_keep_alive(),
