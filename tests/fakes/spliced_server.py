@@ -1,4 +1,4 @@
-"""A server on a real socket with one path of each kind, and a record of what its handlers saw."""
+"""A server on a real socket with a path of each kind, and a record of what its handlers saw."""
 
 import asyncio
 from contextlib import asynccontextmanager
