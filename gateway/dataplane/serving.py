@@ -17,6 +17,8 @@ from gateway.dataplane.client import Client, Header
 from gateway.dataplane.direct import DirectClient
 
 Serve = Callable[[Client], Coroutine[Any, Any, None]]
+_MOST_WAITING = 16
+"""Requests that a client may send ahead; with more, it is not read from."""
 
 
 class SpliceProtocol(HttpToolsProtocol):
@@ -46,8 +48,14 @@ class SpliceProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
-        self.flow.resume_reading()
+        """Read on, unless too many requests wait.
+
+        Reading is how it shows that the client left: uvicorn stops at the first that waits.
+        """
+        if len(self.pipeline) > _MOST_WAITING:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
 
     def answered(self) -> None:
         """Take up the next request."""
@@ -66,6 +74,8 @@ class SpliceProtocol(HttpToolsProtocol):
         ):
             self._read = None
             super().on_headers_complete()
+            if self.pipeline:
+                self.resume_reading()
             return
         client = self._read = DirectClient(
             self,
@@ -82,8 +92,8 @@ class SpliceProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # pipelined
-            self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+            self.resume_reading()
 
     @override
     def _start_asgi_task(
@@ -105,6 +115,13 @@ class SpliceProtocol(HttpToolsProtocol):
         for client in self._open:
             if client.task is task:  # it got no whole answer, and must not take it for one
                 client.abandon()
+
+    @override
+    def on_response_complete(self) -> None:
+        """Begin with the next request, and read on if few wait."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.resume_reading()
 
     @override
     def on_body(self, body: bytes) -> None:
