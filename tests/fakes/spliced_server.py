@@ -110,6 +110,11 @@ async def spliced_server(**known):
             await settled(lambda: served.server.started)
             try:
                 yield served
+            except BaseException:
+                served.server.force_exit = (
+                    True  # a test that failed may have left anything open
+                )
+                raise
             finally:
                 served.server.stop_accepting()
                 served.go.set()
