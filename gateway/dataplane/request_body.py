@@ -90,6 +90,7 @@ class RequestBody:
             ClientLeft: it never came to its end.
         """
         self._limit = limit
+        self._source.resume_reading()  # also if it is whole: else the client's end is not seen
         if not self._whole:
             await self._rest(limit)
         if self._bytes > limit:
@@ -100,7 +101,6 @@ class RequestBody:
     async def _rest(self, limit: int) -> None:
         if self._continue and not self._lost and not self._parts:
             self._source.transport.write(_CONTINUE)
-        self._source.resume_reading()
         while not self._whole and self._bytes <= limit:
             if self._lost:
                 raise ClientLeft

@@ -17,6 +17,8 @@ from gateway.dataplane.client import Client, Header
 from gateway.dataplane.direct import DirectClient
 
 Serve = Callable[[Client], Coroutine[Any, Any, None]]
+_MOST_WAITING = 16
+"""Requests that a client may send ahead; with more, it is not read from."""
 
 
 class SpliceProtocol(HttpToolsProtocol):
@@ -46,8 +48,14 @@ class SpliceProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
-        self.flow.resume_reading()
+        """Read on, unless too many requests wait.
+
+        Reading is how it shows that the client left: uvicorn stops at the first that waits.
+        """
+        if len(self.pipeline) > _MOST_WAITING:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
 
     def answered(self) -> None:
         """Take up the next request."""
@@ -58,13 +66,20 @@ class SpliceProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Make a client to be written to, or leave the request to uvicorn."""
         serve = self._spliced.get(self.url)
-        if serve is None or self.parser.get_http_version() != "1.1":
+        # An answer to HEAD has no body, one to HTTP/1.0 no chunks: the server knows how.
+        if (
+            serve is None
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+        ):
             self._read = None
             super().on_headers_complete()
+            if self.pipeline:
+                self.resume_reading()
             return
         client = self._read = DirectClient(
             self,
-            self.parser.get_method().decode("ascii"),
+            "POST",
             self.headers,
             loop=self.loop,
             keep_alive=self.parser.should_keep_alive(),
@@ -77,8 +92,8 @@ class SpliceProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # pipelined
-            self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+            self.resume_reading()
 
     @override
     def _start_asgi_task(
@@ -100,6 +115,13 @@ class SpliceProtocol(HttpToolsProtocol):
         for client in self._open:
             if client.task is task:  # it got no whole answer, and must not take it for one
                 client.abandon()
+
+    @override
+    def on_response_complete(self) -> None:
+        """Begin with the next request, and read on if few wait."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.resume_reading()
 
     @override
     def on_body(self, body: bytes) -> None:
