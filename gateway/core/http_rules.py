@@ -106,12 +106,22 @@ def body_problem(came: int, body: int) -> InvalidRequest | None:
     return InvalidRequest("the request's body comes with too much around its chunks")
 
 
-def body_time_s(limit_s: float, came: int) -> float:
-    """Return how long a body may take of which ``came`` bytes have come.
+def body_time_s(limit_s: float, body: int) -> float:
+    """Return how long a body may take of which so many bytes have come.
 
     A large body on a slow line gets what it needs, a few bytes now and then gain nothing.
     """
-    return limit_s + came / _BODY_BYTES_PER_S
+    return limit_s + body / _BODY_BYTES_PER_S
+
+
+def head_without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+    """Return a head as it might have come without its ``Upgrade``.
+
+    The parts must have been parsed: nothing in them is checked or escaped again.
+    """
+    line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
+    rest = (b"%b: %b\r\n" % each for each in headers if each[0] != b"upgrade")
+    return line + b"".join(rest) + b"\r\n"
 
 
 def _size(method: bytes, target: bytes, headers: Headers) -> int:

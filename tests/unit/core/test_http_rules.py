@@ -13,6 +13,7 @@ from gateway.core.http_rules import (
     body_problem,
     body_time_s,
     head_problem,
+    head_without_offer,
     size_problem,
 )
 
@@ -260,3 +261,11 @@ def test_no_bytes_of_a_target_are_too_much_for_the_rules(target):
     if said(b"/" + target) is None:
         assert target.isascii()
         assert not any(byte <= 32 or byte == 127 for byte in target)
+
+
+def test_a_head_is_written_again_without_its_offer():
+    headers = [HOST, (b"connection", b"Upgrade, close"), (b"upgrade", b"h2c"), (b"x", b"\xff")]
+    assert head_without_offer(b"POST", b"/a?b", "1.0", headers) == (
+        b"POST /a?b HTTP/1.0\r\nhost: localhost:8080\r\nconnection: Upgrade, close\r\n"
+        b"x: \xff\r\n\r\n"
+    )
