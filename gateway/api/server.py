@@ -1,4 +1,4 @@
-"""uvicorn as this gateway runs it: on a socket it is given, ended by order and not by signals.
+"""uvicorn as this gateway runs it: on a socket it is given, under limits, ended by order.
 
 Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
 """
@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from litestar.types import ASGIApp
 from typing_extensions import override
 
-KEEP_ALIVE_S = 75
-"""Above what load balancers keep idle connections for, so that it is them who close."""
+from gateway.dataplane.protocol import GuardedProtocol
+from gateway.dataplane.watch import PortLimits, Watch
+
 _BACKLOG = 2048
 _LAST_REQUESTS_S = 0.3
 """At the end: how long a connection that has just been made may take to send its request."""
@@ -26,21 +29,26 @@ class HttpServer(uvicorn.Server):
         self,
         app: ASGIApp,
         *,
+        limits: PortLimits | None = None,
+        protocol: type[GuardedProtocol] = GuardedProtocol,
         on_started: Callable[[], None] | None = None,
         linger_s: int | None = None,
     ) -> None:
-        """Serve ``app``.
+        """Serve ``app``; made where the event loop runs.
 
         Args:
             app: the application.
+            limits: what clients may do; None: the data port's, as they are by default.
+            protocol: speaks HTTP on each connection.
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
         """
         self._on_started = on_started
+        guarded = partial(protocol, watch=Watch(limits or PortLimits()))
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=cast("type[Any]", guarded),  # called like the class
                 loop="none",
                 ws="none",
                 lifespan="off",
@@ -50,7 +58,6 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=linger_s,
             )
         )
