@@ -29,6 +29,7 @@ from gateway.core.snapshot import FleetSnapshot, ReplicaView
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
+from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
 from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
 from gateway.state.link import Orders, SupervisorLink
@@ -101,7 +102,11 @@ class Worker:
         self._tracer = start_tracing(
             settings.tracing, self._clocks, slot=str(settings.slot), version=settings.version
         )
-        self._server = HttpServer(create_data_app(self._plane()), on_started=self._link.serving)
+        self._server = HttpServer(
+            create_data_app(self._plane()),
+            limits=PortLimits(header_s=settings.header_s, body_s=settings.body_s),
+            on_started=self._link.serving,
+        )
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""
