@@ -13,10 +13,10 @@ STEP := scripts/step
 PYTEST := pytest --numprocesses 2 --dist loadfile
 SOURCES := gateway backends tests scripts/docs.py
 
-.PHONY: help setup dev run test check format proof docs lock clean
+.PHONY: help setup dev run test check format proof bench bench-scale docs lock clean
 
 help:  ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.run-ready  ## Make .venv with trtllm-gateway in it
 	@echo "Ready: $(BIN)/trtllm-gateway --help"
@@ -31,7 +31,7 @@ check: dev  ## Format, lint, types, imports, all tests, coverage: what CI runs
 	@$(STEP) "Format" $(BIN)/ruff format --check $(SOURCES)
 	@$(STEP) "Lint" $(BIN)/ruff check $(SOURCES)
 	@$(STEP) "Types" $(BIN)/mypy
-	@$(STEP) "Types of scripts" $(BIN)/mypy --no-error-summary scripts/docs.py
+	@$(STEP) "Types of scripts" $(BIN)/mypy --no-error-summary -m scripts.docs -m tests.bench.__main__
 	@$(STEP) "Imports" $(BIN)/lint-imports
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m $(PYTEST) $(ARGS)
@@ -46,8 +46,15 @@ format: dev  ## Format the sources and apply the lint's safe fixes
 proof: dev  ## Run the long tests and keep what they measure in docs/figures
 	@$(BIN)/pytest -m "proof or figures" --numprocesses 0 --figures=docs/figures $(ARGS)
 
+bench: $(VENV)/.run-ready  ## Measure the data plane beside nginx (make bench ARGS="--rounds 5 --figures docs/figures")
+	@$(BIN)/python -m tests.bench compare $(ARGS)
+
+bench-scale: $(VENV)/.run-ready  ## Measure 1, 2, 4 ... workers, each on a core of its own (make bench-scale ARGS="--workers 1,2")
+	@$(BIN)/python -m tests.bench scale $(ARGS)
+
 docs: dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python scripts/docs.py
+	@$(BIN)/python -m tests.bench page
 
 lock:  ## Write the lock files again (make lock ARGS=--upgrade takes newest versions)
 	@scripts/lock $(ARGS)

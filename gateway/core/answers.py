@@ -13,6 +13,7 @@ import msgspec
 from backends.replica import ReplicaId
 from gateway.core.chunks import Identity
 from gateway.core.errors import UpstreamError
+from gateway.core.likeness import Likeness
 from gateway.core.messages import MessageEvents, read_message
 from gateway.core.operation import Form
 from gateway.core.replies import ReplyNames, WholeReply
@@ -81,12 +82,9 @@ class StreamReader(Protocol):
         """
         ...
 
-    def reframed(self, raw: bytes, at: float) -> bytes | None:
-        """Take a whole HTTP chunk that arrived ``at``; return the one for the client.
-
-        None, and nothing is taken, where the chunk must be read in full: give its data to
-        `feed`. All that came before it must have been whole chunks with whole events.
-        """
+    @property
+    def likeness(self) -> Likeness | None:
+        """By which the next event may be known; who takes one so adds it to the `meter`."""
         ...
 
     @property

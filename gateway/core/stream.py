@@ -29,6 +29,7 @@ class AnswerStream:
         "_held",
         "_identity",
         "_lessons",
+        "_read",
         "_reader",
         "_request",
         "_usage_payloads",
@@ -55,6 +56,10 @@ class AnswerStream:
         self._begun = False
         """Events were handed out."""
         self.likeness: Likeness | None = None
+        """By which the next event may be known, where all before it were whole; who takes one
+        so adds it to the `meter`."""
+        self._read = 0
+        """Content events so far, at the last one that was read in full."""
         self._lessons = _MOST_LESSONS if self._choices == 1 else 0
         self._held: list[bytes] = []
         self._finished: dict[int, str] = {}
@@ -84,19 +89,6 @@ class AnswerStream:
             return self._next(payloads[0], at)
         return self._events(payloads, at)
 
-    def reframed(self, raw: bytes, at: float) -> bytes | None:
-        """Take a whole HTTP chunk that arrived ``at``; return the one for the client.
-
-        None, and nothing is taken, where the chunk must be read in full: give its data to
-        `feed`. All that came before it must have been whole chunks with whole events.
-        """
-        if self.likeness is None:
-            return None
-        chunk = self.likeness.reframed(raw)
-        if chunk is not None:
-            self.meter.more(at)
-        return chunk
-
     @property
     def between_events(self) -> bool:
         """Whether what comes next begins an event."""
@@ -120,12 +112,16 @@ class AnswerStream:
             )
 
     def _next(self, payload: bytes, at: float) -> bytes:
+        unread = self.meter.events > self._read
         try:
             event, chunk = self._event(payload, at)
         except UpstreamError as failure:
             self.failure = failure
             return b""
-        if chunk is not None and self._lessons:
+        self._read = self.meter.events
+        if unread:  # the likeness serves: this one was just another kind of event
+            self._lessons = _MOST_LESSONS
+        elif chunk is not None and self._lessons:
             self._lessons -= 1
             self.likeness = learn(b"data: %b\n\n" % payload, chunk, event) or self.likeness
         return event
@@ -144,6 +140,7 @@ class AnswerStream:
                 break
             if event:
                 out.append(event)
+        self._read = self.meter.events
         return b"".join(out) if self._begun else self._begin(out)
 
     def _event(self, payload: bytes, at: float) -> tuple[bytes, Chunk | None]:

@@ -128,12 +128,9 @@ class TypedStream:
         held, self._held = self._held, []
         return b"".join(held)
 
-    def reframed(
-        self,
-        raw: bytes,  # noqa: ARG002 - the protocol's
-        at: float,  # noqa: ARG002
-    ) -> None:
-        """Take nothing: each event is read in full."""
+    @property
+    def likeness(self) -> None:
+        """None: each event is read in full."""
         return
 
     @property

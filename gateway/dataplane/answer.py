@@ -23,8 +23,8 @@ class Carrier(Protocol):
     """The connection that an answer came over."""
 
     transport: asyncio.Transport | None
-    lane: Callable[[bytes], bool] | None
-    """Asked first to take what arrives."""
+    lane: Callable[[bytes], int] | None
+    """Takes what arrives first, and returns how many bytes of it."""
 
     def release(self, *, reusable: bool) -> None:
         """Give the connection back, or end it."""
@@ -177,13 +177,13 @@ class Answer:
             await self.change(until)
 
     def divert(
-        self, sink: Callable[[bytes, float], None], lane: Callable[[bytes], bool] | None = None
+        self, sink: Callable[[bytes, float], None], lane: Callable[[bytes], int] | None = None
     ) -> None:
         """Give each piece of the body, with its time, to ``sink`` as it arrives.
 
         What has arrived already goes there now. `change` then tells of the end alone.
-        ``lane``, if given, is asked first whether it takes what arrived, as it came over the
-        wire; it may take whole HTTP chunks alone, and only after what left this `aligned`.
+        ``lane``, if given, first takes what it will of an arrival, as it came over the wire:
+        whole HTTP chunks alone, and only after what left this `aligned`.
         """
         self._sink = sink
         if self._carrier is not None:

@@ -11,10 +11,13 @@ from typing import Protocol
 
 from gateway.core.answers import StreamReader
 from gateway.core.errors import UpstreamError
+from gateway.core.likeness import whole_chunk
 from gateway.core.patience import Patience
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import OnFirst
 from gateway.dataplane.relay import Waiting, waited
+
+Reframe = Callable[[bytes], bytes | None]
 
 
 class Target(Waiting, Protocol):
@@ -37,6 +40,7 @@ class Splice:
         "_answer",
         "_client",
         "_clock",
+        "_meter",
         "_on_first",
         "_over",
         "_reframed",
@@ -50,11 +54,12 @@ class Splice:
         """Carry ``answer``, read by ``stream``, to ``client``."""
         self._answer = answer
         self._stream = stream
+        self._meter = stream.meter
         self._client = client
         self._clock = answer.clock
         self._write_chunk = client.write_chunk
         self._on_first: OnFirst | None = on_first
-        self._reframed: Callable[[bytes, float], bytes | None] | None = None
+        self._reframed: Reframe | None = None
         """Reads the next arrival as `lane` does; None where it must be read in full."""
         self._over = False
 
@@ -88,20 +93,41 @@ class Splice:
         self._over = True
         self._reframed = None
 
-    def lane(self, data: bytes) -> bool:
-        """Write what arrived unparsed, if it is an HTTP chunk of the usual kind.
+    def lane(self, data: bytes) -> int:
+        """Write what arrived unparsed, as far as it is HTTP chunks of the usual kind.
 
-        All that is done for most tokens is done here.
+        All that is done for most tokens is done here. Returns how many bytes were taken.
         """
         reframed = self._reframed
-        if reframed is not None:
-            chunk = reframed(data, self._clock())
-            if chunk is not None:
-                self._write_chunk(chunk)
-                return True
+        if reframed is None:
+            return 0
+        at = self._clock()
+        chunk = reframed(data)
+        if chunk is None:
+            return self._several(data, at, reframed)
+        meter = self._meter
+        meter.gaps_s.append(at - meter.last_at)  # as `StreamMeter.more` does
+        meter.last_at = at
+        self._write_chunk(chunk)
+        return len(data)
+
+    def _several(self, data: bytes, at: float, reframed: Reframe) -> int:
+        """Take the chunks that `lane` would take one by one."""
+        taken: list[bytes] = []
+        start, end = 0, whole_chunk(data, 0)
+        while end and len(data) > end - start:
+            chunk = reframed(data[start:end])
+            if chunk is None:
+                break
+            self._meter.more(at)
+            taken.append(chunk)
+            start, end = end, whole_chunk(data, end)
+        if taken:
+            self._write_chunk(b"".join(taken))
+        if start < len(data):
             # A full reading must first say again that a chunk begins where the next read does.
             self._reframed = None
-        return False
+        return start
 
     def take(self, body: bytes, at: float) -> None:
         """Read in full what arrived ``at``, and write it."""
@@ -122,8 +148,8 @@ class Splice:
         elif stream.done:
             self._over = True
             answer.wake()
-        elif answer.aligned and stream.between_events:
-            self._reframed = stream.reframed
+        elif answer.aligned and stream.likeness is not None and stream.between_events:
+            self._reframed = stream.likeness.reframed
 
     def _tell_first(self) -> None:
         first_at = self._stream.meter.first_at

@@ -44,8 +44,8 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._answer: Answer | None = None
         self.transport: asyncio.Transport | None = None
-        self.lane: Callable[[bytes], bool] | None = None
-        """Asked first to take what arrives."""
+        self.lane: Callable[[bytes], int] | None = None
+        """Takes what arrives first, and returns how many bytes of it."""
         self.idle_at = 0.0
         """Loop time when it was last given back."""
 
@@ -65,8 +65,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand arriving bytes to the answer, stamped."""
         lane = self.lane
-        if lane is not None and lane(data):
-            return
+        if lane is not None:
+            taken = lane(data)
+            if taken == len(data):
+                return
+            if taken:
+                data = data[taken:]
         answer = self._answer
         if answer is None:  # bytes that nobody asked for: not a connection to trust
             self.abort()

@@ -5,10 +5,9 @@ formatting happens in the supervisor. A dump carries names, labels and edges, so
 supervisor may read the dump of a worker that runs an older version.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -56,10 +55,17 @@ class Histogram:
         self.total += value
 
     def observe_all(self, values: Sequence[float]) -> None:
-        """Count many values, in less time than one by one."""
-        counts = self.counts
-        for bucket in map(bisect_left, repeat(self._edges), values):
-            counts[bucket] += 1
+        """Count many values, in a fraction of the time that they take one by one."""
+        edges, ordered, seen = self._edges, sorted(values), 0
+        while seen < len(ordered):  # once for each bucket that any of them is in
+            bucket = bisect_left(edges, ordered[seen])
+            upto = (
+                bisect_right(ordered, edges[bucket], seen)
+                if bucket < len(edges)
+                else len(ordered)
+            )
+            self.counts[bucket] += upto - seen
+            seen = upto
         self.total += sum(values)
 
     def mark(self, exemplar: Exemplar) -> None:
