@@ -84,7 +84,11 @@ class StreamReader(Protocol):
 
     @property
     def likeness(self) -> Likeness | None:
-        """By which the next event may be known; who takes one so adds it to the `meter`."""
+        """By which the next event may be known without being read.
+
+        None where it must be read. Who takes an event so, all before it having been whole, adds
+        it to the `meter`.
+        """
         ...
 
     @property

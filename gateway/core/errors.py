@@ -139,6 +139,24 @@ class RequestTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class HeadTooLarge(RequestTooLarge):
+    """The request's head is over a limit of the port."""
+
+    status = 431
+    code = "request_head_too_large"
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not come whole in the time allowed.
+
+    OpenAI's SDKs would send it again three times, as slowly.
+    """
+
+    status = 408
+    code = "request_timeout"
+    client_may_retry = False
+
+
 class UpstreamError(GatewayError):
     """A replica answered with a failure of its own."""
 

@@ -130,7 +130,7 @@ class TypedStream:
 
     @property
     def likeness(self) -> None:
-        """None: each event is read in full."""
+        """No event may be known by another: each has its own number."""
         return
 
     @property

@@ -35,7 +35,6 @@ class RequestBody:
 
     __slots__ = (
         "_bytes",
-        "_continue",
         "_limit",
         "_loop",
         "_lost",
@@ -43,6 +42,7 @@ class RequestBody:
         "_source",
         "_waiter",
         "_whole",
+        "unasked",
     )
 
     def __init__(
@@ -54,7 +54,8 @@ class RequestBody:
         """
         self._source = source
         self._loop = loop
-        self._continue = expects_continue
+        self.unasked = expects_continue
+        """The client waits to be asked for it, and was not."""
         self._parts: list[bytes] = []
         self._bytes = 0
         self._limit: int | None = None
@@ -90,6 +91,7 @@ class RequestBody:
             ClientLeft: it never came to its end.
         """
         self._limit = limit
+        self._source.resume_reading()  # also if it is whole: else the client's end is not seen
         if not self._whole:
             await self._rest(limit)
         if self._bytes > limit:
@@ -98,9 +100,9 @@ class RequestBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _rest(self, limit: int) -> None:
-        if self._continue and not self._lost and not self._parts:
+        if self.unasked and not self._lost and not self._parts:
             self._source.transport.write(_CONTINUE)
-        self._source.resume_reading()
+        self.unasked = False
         while not self._whole and self._bytes <= limit:
             if self._lost:
                 raise ClientLeft

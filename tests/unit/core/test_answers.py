@@ -60,7 +60,7 @@ def test_each_kind_that_streams_is_read_to_its_end(operation, wire):
     assert stream.failure is None
     assert stream.started
     assert stream.between_events
-    assert stream.likeness is None  # after events that came in one read
+    assert stream.likeness is None
     assert stream.meter.first_at == 1.0
     assert len(stream.finish_reasons) == 1
     assert stream.usage is not None

@@ -1,0 +1,86 @@
+"""Requests that are sent before the answers to those before them."""
+
+import pytest
+
+from gateway.dataplane import serving
+from tests.fakes.replica import settled
+from tests.fakes.spliced_server import EVENT, spliced_server
+from tests.fakes.wire_client import chunked, request, wired
+
+pytestmark = pytest.mark.anyio
+
+STREAM = request("/stream", b"3")
+EVENTS = EVENT % 0 + EVENT % 1 + EVENT % 2
+KINDS = {
+    "stream": (STREAM, EVENTS),
+    "direct": (request("/echo", b"a"), b"a"),
+    "chunked": (
+        request("/echo", None, more=["transfer-encoding: chunked"]) + chunked(b"b", b"c"),
+        b"bc",
+    ),
+    "server's": (request("/other", b"d"), b"POST /other 1.1 d"),
+    "server's, waits": (request("/wait", None, method="GET"), b"GET /wait 1.1 "),
+    "direct, waits": (request("/wait", b"e"), b"e"),
+}
+
+
+async def test_answers_come_in_the_order_of_the_requests_whoever_serves_them():
+    order = [*KINDS, *reversed(KINDS), *KINDS]
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(b"".join(KINDS[kind][0] for kind in order))
+        await client.until(EVENT % 0)
+        assert served.began == ["/stream"]  # the others wait for their turn
+        served.go.set()
+        assert [(await client.answer()).body for _ in order] == [KINDS[k][1] for k in order]
+        assert served.server.server_state.total_requests == len(order)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 130, 200])
+async def test_so_they_do_wherever_reads_end(cut):
+    wire = b"".join(sent for sent, _ in KINDS.values()) * 2
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(wire[:cut])
+        await settled(lambda: served.server.server_state.connections)
+        served.go.set()
+        await client.send(wire[cut:])
+        for said in [said for _, said in KINDS.values()] * 2:
+            assert (await client.answer()).body == said
+
+
+@pytest.mark.parametrize("waiting", KINDS)
+@pytest.mark.parametrize("served_first", ["stream", "direct, waits"])
+@pytest.mark.parametrize("leave", ["close", "reset"])
+async def test_a_client_that_leaves_is_missed_though_a_request_of_its_waits(
+    served_first, waiting, leave
+):
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(KINDS[served_first][0] + KINDS[waiting][0])
+        await settled(lambda: served.began)
+        (connection,) = served.server.server_state.connections
+        await settled(lambda: connection.pipeline)
+        getattr(client, leave)()
+        await settled(lambda: served.ends == ["left"])
+        await settled(lambda: not served.server.server_state.connections)
+        assert len(served.began) == 1  # nobody waits for the other answer either
+
+
+async def test_a_client_that_sends_requests_without_end_is_not_read_from_without_end(
+    monkeypatch,
+):
+    monkeypatch.setattr(serving, "_MOST_WAITING", 3)
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(STREAM)
+        await client.until(EVENT % 0)
+        (connection,) = served.server.server_state.connections
+        for number in range(4):
+            assert connection.transport.is_reading()
+            await client.send(request("/echo", b"%d" % number))
+            await settled(lambda n=number: len(connection.pipeline) == n + 1)
+        assert not connection.transport.is_reading()
+        await client.send(request("/wait", b"last"))
+        served.go.set()
+        assert (await client.answer()).body == EVENTS
+        for number in range(4):
+            assert (await client.answer()).body == b"%d" % number
+        assert (await client.answer()).body == b"last"
+        assert connection.transport.is_reading()
