@@ -23,8 +23,8 @@ from gateway.core.fields import FIELDS
 _VIOLATION = re.compile(
     r"""
     (?:\[|\d+\ validation\ errors?:\s*)           # a list of errors, as either FastAPI shows it
-    \{'type':\ '(?P<type>\w+)',\ 'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
-    .*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\})
+    \{[^}]{0,80}?'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
+    (?:.*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\}))?
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -94,7 +94,7 @@ def refusal(status: int, body: bytes) -> GatewayError:
     violation = _VIOLATION.match(message)
     if violation is None:
         return _read(message)
-    field, said = violation["field"], violation["said"].removeprefix("Value error, ")
+    field, said = violation["field"], (violation["said"] or "").removeprefix("Value error, ")
     if field is None:
         return _refused(said)
     if field in _OURS:
