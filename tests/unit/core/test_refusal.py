@@ -113,6 +113,12 @@ def test_the_field_that_a_replica_refuses_is_named(body):
     assert refused.param == "enable_thinking"
 
 
+def test_a_violation_need_not_say_more_than_where_it_is():
+    for place, param in (("('body', 'seed')", "seed"), ("('body',)", None)):
+        refused = told(400, flat(f"[{{'loc': {place}}}]"))
+        assert (type(refused), refused.param) == (InvalidRequest, param)
+
+
 def test_what_the_client_sent_does_not_decide_how_its_refusal_is_read():
     said = "prompt length (1) max_num_tokens (2) is too long, not supported, CUDA"
     refused = told(400, flat(FORBIDDEN.replace("False", repr(said))))
