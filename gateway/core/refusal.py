@@ -27,8 +27,8 @@ from gateway.core.operation import Operation
 _VIOLATION = re.compile(
     r"""
     (?:\[|\d+\ validation\ errors?:\s*)           # a list of errors, as either FastAPI shows it
-    \{'type':\ '(?P<type>\w+)',\ 'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
-    .*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\})
+    \{[^}]{0,80}?'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
+    (?:.*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\}))?
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -120,7 +120,7 @@ def refusal(status: int, body: bytes, operation: Operation) -> GatewayError:
 def _read(message: str, operation: Operation) -> GatewayError:
     violation = _VIOLATION.match(message)
     if violation is not None:
-        said = violation["said"].removeprefix("Value error, ")
+        said = (violation["said"] or "").removeprefix("Value error, ")
         return _violated(violation["field"], said, operation)
     if _NOT_STORED.search(message):
         return ResponseNotFound(

@@ -163,9 +163,7 @@ def parse_steps(
         n=n,
         best_of=best_of,
         prompts=prompts,
-        max_tokens=next(
-            filter(None, (getattr(values, name) for name in operation.limits)), None
-        ),
+        max_tokens=_limit(operation, values),
         cache_salt=cache_salt,
     )
 
@@ -193,6 +191,14 @@ def _given(
                 )
         unsent = unsent.union(denied)
     return given, unsent
+
+
+def _limit(operation: Operation, values: Values) -> int | None:
+    for name in operation.limits:
+        limit: int | None = getattr(values, name)
+        if limit:
+            return limit
+    return None
 
 
 def _check(operation: Operation, values: Values) -> None:

@@ -181,9 +181,9 @@ async def test_a_failure_after_content_ends_the_stream_and_asks_nobody_else(rest
 @pytest.mark.parametrize(
     ("body", "status", "code", "param"),
     [
-        (b'{"error":"Invalid value"}', 400, "invalid_request", None),
+        (b'{"error":"Invalid grammar"}', 400, "invalid_request", "response_format"),
         (
-            b"{\"error\":\"[{'type': 'x', 'loc': ('body', 'seed'), 'msg': 'no'}]\"}",
+            b'{"object":"error","message":"[{\'loc\': (\'body\', \'seed\')}]"}',
             400,
             "invalid_request",
             "seed",
