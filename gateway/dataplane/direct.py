@@ -227,6 +227,7 @@ class DirectClient:
 
     def _end(self) -> None:
         self.finished = True
+        self.body_parts.drop()
         self._stop_pause_timer()
         if not self.keep_alive:
             self._line.transport.close()
