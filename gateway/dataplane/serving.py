@@ -57,6 +57,10 @@ class SpliceProtocol(HttpToolsProtocol):
         else:
             self.flow.resume_reading()
 
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent, or is gone."""
+        await self.flow.drain()
+
     def answered(self) -> None:
         """Take up the next request."""
         self._open = [client for client in self._open if not client.finished]
@@ -105,6 +109,8 @@ class SpliceProtocol(HttpToolsProtocol):
         if not isinstance(cycle, _Cycle):
             super()._start_asgi_task(cycle, app)
             return
+        # The transport tells once: it may have been in the answer before.
+        cycle.client.paused = self.flow.write_paused
         task = self.loop.create_task(cycle.serve(cycle.client))
         cycle.client.task = task
         self.tasks.add(task)
