@@ -49,6 +49,10 @@ class Line(BodySource, Protocol):
         """What every answer carries: the date."""
         ...
 
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent, or is gone."""
+        ...
+
     def answered(self) -> None:
         """Take up the next request: this one has its whole answer."""
         ...
@@ -207,6 +211,8 @@ class DirectClient:
         self, status: int, body: bytes, *, more: Mapping[bytes, bytes] | None = None
     ) -> None:
         """See `Client.reply`."""
+        if self.paused:  # the answer before this one is still on its way
+            await self._line.drained()
         lines = _lines(json_headers(len(body)))
         if more:
             lines += _lines([*more.items()])
@@ -235,6 +241,7 @@ class DirectClient:
 
     def _end(self) -> None:
         self.finished = True
+        self.body_parts.drop()
         self._stop_pause_timer()
         if not self.keep_alive:
             self._line.transport.close()

@@ -10,6 +10,8 @@ from typing import Protocol
 from gateway.dataplane.client import ClientLeft, too_large
 
 _HIGH_WATER_BYTES = 65_536
+_MOST_LOOSE = 256
+"""Parts are joined by so many: a client that sends them tiny must not fill the memory."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -37,6 +39,7 @@ class RequestBody:
         "_bytes",
         "_limit",
         "_loop",
+        "_loose",
         "_lost",
         "_parts",
         "_source",
@@ -57,6 +60,8 @@ class RequestBody:
         self.unasked = expects_continue
         """The client waits to be asked for it, and was not."""
         self._parts: list[bytes] = []
+        self._loose = 0
+        """Parts not yet joined to others."""
         self._bytes = 0
         self._limit: int | None = None
         self._whole = False
@@ -67,6 +72,10 @@ class RequestBody:
         """Take a part of it."""
         self._parts.append(part)
         self._bytes += len(part)
+        self._loose += 1
+        if self._loose == _MOST_LOOSE:
+            self._parts[-_MOST_LOOSE:] = [b"".join(self._parts[-_MOST_LOOSE:])]
+            self._loose = 0
         if self._limit is None:
             if self._bytes > _HIGH_WATER_BYTES:
                 self._source.pause_reading()
@@ -82,6 +91,10 @@ class RequestBody:
         """Note that no more will come."""
         self._lost = True
         self._wake()
+
+    def drop(self) -> None:
+        """Keep nothing of it: nobody will ask any more."""
+        self._parts = []
 
     async def read(self, limit: int) -> bytes:
         """Return it once it is whole.

@@ -55,6 +55,10 @@ class SpliceProtocol(GuardedProtocol):
         else:
             self.flow.resume_reading()
 
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent, or is gone."""
+        await self.flow.drain()
+
     def answered(self) -> None:
         """Take up the next request."""
         self.on_response_complete()
@@ -98,6 +102,8 @@ class SpliceProtocol(GuardedProtocol):
             super()._start_asgi_task(cycle, app)
             return
         self.front = cycle  # type: ignore[assignment]
+        # The transport tells once: it may have been in the answer before.
+        cycle.client.paused = self.flow.write_paused
         task = self.loop.create_task(cycle.serve(cycle.client))
         cycle.client.task = task
         self.tasks.add(task)

@@ -67,6 +67,9 @@ class Line:
     def resume_reading(self):
         self.reading = True
 
+    async def drained(self):
+        await self.reader.gone.wait()
+
     def answered(self):
         self.answers += 1
 

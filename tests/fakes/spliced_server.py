@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from socket import SO_SNDBUF, SOL_SOCKET
 
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.errors import InvalidApiKey, RequestTooLarge
@@ -99,11 +100,16 @@ class SplicedServer:
 
 
 @asynccontextmanager
-async def spliced_server(**known):
-    """Run one on a free port until the block ends."""
+async def spliced_server(*, send_buffer=None, **known):
+    """Run one on a free port until the block ends.
+
+    ``send_buffer``: what the kernel keeps for a client, in bytes; None: some megabytes.
+    """
     served = SplicedServer(**known)
     served.server = HttpServer(served.asgi, spliced=served.spliced)
     with listening_socket("127.0.0.1", 0) as sock:
+        if send_buffer is not None:  # connections inherit it
+            sock.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)
         served.port = sock.getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(served.server.serve(sockets=[sock]))

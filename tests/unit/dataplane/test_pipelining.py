@@ -1,5 +1,8 @@
 """Requests that are sent before the answers to those before them."""
 
+import asyncio
+from contextlib import asynccontextmanager
+
 import pytest
 
 from gateway.dataplane import serving
@@ -84,3 +87,53 @@ async def test_a_client_that_sends_requests_without_end_is_not_read_from_without
             assert (await client.answer()).body == b"%d" % number
         assert (await client.answer()).body == b"last"
         assert connection.transport.is_reading()
+
+
+async def _standing_still(count):
+    last, same = count(), 0
+    while same < 40:
+        await asyncio.sleep(0.01)
+        last, same = (last, same + 1) if count() == last else (count(), 0)
+    return last
+
+
+@asynccontextmanager
+async def _sending_without_reading(sent):
+    """Give a server, its connection to a client that only sends, and that client."""
+    async with (
+        spliced_server(send_buffer=16_384) as served,
+        wired(served.port, receive_buffer=4096) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        sending = tasks.create_task(client.send(sent))
+        await settled(lambda: served.server.server_state.connections)
+        (connection,) = served.server.server_state.connections
+        await settled(lambda: connection.flow.write_paused)
+        yield served, connection, client
+        sending.cancel()
+
+
+@pytest.mark.parametrize(
+    ("sent", "many"),
+    [(request("/echo", b"x" * 300_000), 8), (request("/refuse"), 4000)],
+    ids=["large", "small"],
+)
+async def test_answers_that_are_not_read_are_not_heaped_up(sent, many):
+    """Each alone is let out whole, but the next one only once it is read."""
+    async with _sending_without_reading(sent * many) as (served, connection, client):
+        answered = await _standing_still(lambda: len(served.ends))
+        assert answered < many
+        assert connection.transport.get_write_buffer_size() < 400_000
+        for _ in range(many):
+            await client.answer()
+        assert len(served.ends) == many
+
+
+async def test_whoever_leaves_without_having_read_is_not_waited_for():
+    sent = request("/echo", b"x" * 300_000) * 8
+    async with _sending_without_reading(sent) as (served, _, client):
+        await settled(lambda: len(served.began) == len(served.ends) + 1)
+        await _standing_still(lambda: len(served.ends))
+        client.reset()
+        await settled(lambda: not served.server.server_state.connections)
+        await settled(lambda: not served.server.server_state.tasks)

@@ -1,4 +1,5 @@
 import asyncio
+import sys
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,24 @@ async def test_a_reader_that_is_cancelled_does_no_harm():
         body.came(b"a")
         body.ended()
     assert reading.cancelled()
+
+
+async def test_tiny_parts_take_little_more_memory_than_what_is_in_them():
+    _, body = begin()
+    for _ in range(100_000):
+        body.came(b"xy")
+    assert sum(map(sys.getsizeof, body._parts)) < 300_000
+    body.ended()
+    assert await body.read(1 << 20) == b"xy" * 100_000
+
+
+async def test_a_body_that_is_refused_is_not_kept_while_the_connection_idles():
+    more = [*CHUNKED]
+    async with spliced_server() as served, wired(served.port) as client:
+        for path, parts in (("/echo", [b"x" * 65_536] * 17), ("/refuse", [b"x" * 60_000])):
+            await client.send(request(path, None, more=more) + chunked(*parts))
+            assert (await client.answer()).status in {401, 413}
+            assert served.clients[-1].body_parts._parts == []
 
 
 @given(parts=st.lists(st.binary(max_size=3), max_size=900))
