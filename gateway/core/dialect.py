@@ -107,7 +107,7 @@ def _limit_tokens(
         edits.update(dict.fromkeys(names))
         inserted.append(b'"max_tokens":%d' % request.max_tokens)
         return
-    stays = own or "max_tokens"
+    stays = own or names[-1]
     edits.update((name, None) for name in names if name != stays)
     if own == _CHATS_LIMIT and request.operation is not CHAT:
         inserted.append(b'"max_tokens":%b' % given[own])
@@ -127,7 +127,9 @@ def _ask_for_usage(
         return
     options = _OPTIONS.decode(raw)
     if not request.usage_wanted or not options.keys() <= _OPTION_NAMES:
-        kept = {_CONTINUOUS: options[_CONTINUOUS]} if _CONTINUOUS in options else {}
+        # To trtllm-serve running counts are a part of the others: without those there are none.
+        running = request.usage_wanted and _CONTINUOUS in options
+        kept = {_CONTINUOUS: options[_CONTINUOUS]} if running else {}
         edits["stream_options"] = msgspec.json.encode({"include_usage": True, **kept})
 
 
