@@ -74,7 +74,7 @@ class TimeoutKeys(Section):
     header_commit_s: PositiveSeconds = 10.0
     """After this long without a token, a stream's headers are sent all the same."""
     ping_s: PositiveSeconds = 10.0
-    """Between comment lines that keep a silent stream open."""
+    """Between blank lines that keep a silent stream open."""
 
 
 class RetryKeys(Section):

@@ -28,7 +28,8 @@ _STREAM: tuple[Header, ...] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # a proxy in front must not save chunks up
 )
-PING = b": ping\n\n"
+PING = b"\n\n"
+"""No event and no comment: NVIDIA's benchmark client takes each line with text for JSON."""
 
 
 class ClientLeft(Exception):  # noqa: N818 - names the condition
