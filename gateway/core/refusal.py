@@ -23,7 +23,8 @@ from gateway.core.fields import FIELDS
 _VIOLATION = re.compile(
     r"""
     (?:\[|\d+\ validation\ errors?:\s*)           # a list of errors, as either FastAPI shows it
-    \{[^}]{0,80}?'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
+    \{(?:'type':\ '(?P<kind>\w+)')?[^}]{0,80}?
+    'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?(?P<deeper>,)?
     (?:.*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\}))?
     """,
     re.VERBOSE | re.DOTALL,
@@ -99,6 +100,10 @@ def refusal(status: int, body: bytes) -> GatewayError:
         return _refused(said)
     if field in _OURS:
         return UpstreamError(f'the replica does not know the field "{field}"')
+    if violation["kind"] == "extra_forbidden" and field in _KNOWN and not violation["deeper"]:
+        return UnsupportedByReplica(
+            f'the model\'s replica does not know the field "{field}"', param=field
+        )
     return InvalidRequest(f'the model\'s replica does not accept this "{field}"', param=field)
 
 
