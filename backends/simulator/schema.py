@@ -19,12 +19,16 @@ Check = Callable[[Body], str | None]
 """Looks at the raw body before its fields are checked; returns what is wrong."""
 
 
-def _stream_options(message: str) -> Check:
-    def check(body: Body) -> str | None:
-        wrong = body.get("stream_options") is not None and not body.get("stream")
-        return message if wrong else None
+def _stream_options(body: Body) -> str | None:
+    if body.get("stream_options") is not None and not body.get("stream"):
+        return "stream_options can only be set if stream is true"
+    return None
 
-    return check
+
+def _filled_stream_options(body: Body) -> str | None:
+    if body.get("stream_options") and not body.get("stream"):  # completions do not mind {}
+        return "Stream options can only be defined when stream is true."
+    return None
 
 
 def _suffix(body: Body) -> str | None:
@@ -82,14 +86,14 @@ def _choice_needs_tools(body: Body) -> str | None:
 
 CHECKS: Mapping[str, tuple[tuple[str, Check], ...]] = {
     "CompletionRequest": (
-        (ALL, _stream_options("Stream options can only be defined when stream is true.")),
+        (ALL, _filled_stream_options),
         ("AB", _no_logprobs),
         ("CE", _logprobs_not_negative),
         (ALL, _best_of),
         (ALL, _suffix),
     ),
     "ChatCompletionRequest": (
-        (ALL, _stream_options("stream_options can only be set if stream is true")),
+        (ALL, _stream_options),
         ("A", _named_tools_only),
         (ALL, _choice_needs_tools),
         ("AB", _no_top_logprobs),

@@ -7,7 +7,7 @@ are known by where they stand in the body, so that whatever is not changed goes 
 
 import operator
 import re
-from codecs import utf_8_decode
+from codecs import BOM_UTF8, utf_8_decode
 from collections.abc import Iterator
 
 import msgspec
@@ -35,7 +35,7 @@ class Body(msgspec.Struct, frozen=True, eq=False):
     """A body and its top-level fields."""
 
     data: bytes
-    """As it came."""
+    """As it came, without a mark of its byte order."""
     outline: Outline | None
     """What was decoded in its place; None if that was the body itself."""
     names: list[str]
@@ -104,6 +104,7 @@ def cut_steps(
         or made of too many values.
     """
     if not body.isascii():
+        body = body.removeprefix(BOM_UTF8)
         yield from _utf8_steps(body)
     outline = None
     if len(body) > at_once:

@@ -126,7 +126,7 @@ def _limit_tokens(
         edits.update(dict.fromkeys(names))
         inserted.append(b'"%b":%d' % (usual.encode(), most))
         return
-    stays = own or usual
+    stays = own or (names[-1] if names else usual)
     edits.update((name, None) for name in names if name != stays)
     if own is not None and not _accepts(request.operation, own, place):
         inserted.append(b'"%b":%b' % (usual.encode(), given[own]))
@@ -146,7 +146,9 @@ def _ask_for_usage(
         return
     options = _OPTIONS.decode(raw)
     if not request.usage_wanted or not options.keys() <= _OPTION_NAMES:
-        kept = {_CONTINUOUS: options[_CONTINUOUS]} if _CONTINUOUS in options else {}
+        # To trtllm-serve running counts are a part of the others: without those there are none.
+        running = request.usage_wanted and _CONTINUOUS in options
+        kept = {_CONTINUOUS: options[_CONTINUOUS]} if running else {}
         edits["stream_options"] = msgspec.json.encode({"include_usage": True, **kept})
 
 

@@ -55,11 +55,12 @@ class Values(Protocol):
     stream_options: StreamOptions | None
     n: int | None
     best_of: int | None
+    seed: int | None
     messages: list[Any] | None
     """Of a chat alone."""
 
 
-_LOOKED_AT = ("model", "stream", "stream_options", "n", "best_of", "messages")
+_LOOKED_AT = ("model", "stream", "stream_options", "n", "best_of", "seed", "messages")
 _OFTEN = ("model", "messages", "max_tokens", "temperature", "top_p", "stream", "stream_options")
 
 

@@ -73,8 +73,13 @@ class _Typed(msgspec.Struct, gc=False):
 _MOST = 3.4e38
 """What a replica's own numbers hold; without bounds "nan" and "inf" would be numbers too."""
 
+MOST_SEED = 2**64 - 1
+"""A replica's own are not negative; bounds of msgspec's end at 2**63 - 1."""
+
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+AtMost = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+"""A limit that a replica lowers to what it has room for, however high it is."""
 Finite = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -102,10 +107,10 @@ _SHARED: Mapping[str, Field] = {
     "frequency_penalty": _field(Finite),
     "presence_penalty": _field(Finite),
     "logit_bias": _field(_Object),
-    "max_tokens": _field(Positive),
+    "max_tokens": _field(AtMost),
     "n": _never_null(Positive),
     "best_of": _field(Positive),
-    "seed": _field(Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]),
+    "seed": _field(Annotated[int, Meta(ge=-(2**63))]),
     "stop": _field(str | list[str]),
     "stream": _field(bool),
     "stream_options": _field(StreamOptions),
@@ -120,14 +125,14 @@ _SHARED: Mapping[str, Field] = {
     "min_p": _never_null(Share),
     "repetition_penalty": _never_null(Annotated[float, Meta(gt=0, le=_MOST)]),
     "length_penalty": _never_null(Finite),
-    "early_stopping": _never_null(bool | int),
+    "early_stopping": _never_null(bool | int | str),
     "stop_token_ids": _field(list[Count]),
     "include_stop_str_in_output": _never_null(bool),
     "ignore_eos": _never_null(bool),
     "min_tokens": _never_null(Count),
     "skip_special_tokens": _never_null(bool),
     "spaces_between_special_tokens": _never_null(bool),
-    "truncate_prompt_tokens": _field(Positive),
+    "truncate_prompt_tokens": _field(AtMost),
     "detokenize": _never_null(bool),
     "add_special_tokens": _never_null(bool),
     "prompt_ignore_length": _field(Count, since=2),
@@ -151,7 +156,7 @@ COMPLETIONS_FIELDS: Mapping[str, Field] = {
     **_SHARED,
     "prompt": _never_null(Raw),
     # Goes out as max_tokens.
-    "max_completion_tokens": _field(Positive, NEVER, Missing.DROP),
+    "max_completion_tokens": _field(AtMost, NEVER, Missing.DROP),
     "logprobs": _field(Annotated[int, Meta(ge=0, le=100)]),
     "suffix": _field(str),
     "return_context_logits": _never_null(bool),
@@ -162,10 +167,10 @@ CHAT_FIELDS: Mapping[str, Field] = {
     "messages": _never_null(list[_Named]),
     "prompt_token_ids": _field(Raw),
     "prompt_token_ids_b64": _field(str, since=3),
-    "max_completion_tokens": _field(Positive),
+    "max_completion_tokens": _field(AtMost),
     "logprobs": _field(bool | int),
     "top_logprobs": _field(Annotated[int, Meta(ge=0, le=100)]),
-    "tools": _field(list[_Typed]),
+    "tools": _field(list[_Object]),
     "tool_choice": _field(str | _Object),
     "parallel_tool_calls": _field(bool, 3, Missing.DROP),
     "reasoning_effort": _field(str, 1, Missing.DROP),

@@ -27,7 +27,8 @@ from gateway.core.operation import Operation
 _VIOLATION = re.compile(
     r"""
     (?:\[|\d+\ validation\ errors?:\s*)           # a list of errors, as either FastAPI shows it
-    \{[^}]{0,80}?'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?
+    \{(?:'type':\ '(?P<kind>\w+)')?[^}]{0,80}?
+    'loc':\ [(\[]'body',?\ ?(?:'(?P<field>\w+)')?(?P<deeper>,)?
     (?:.*?'msg':\ (?P<quote>['"])(?P<said>.*?)(?P=quote)(?:,\ '|\}))?
     """,
     re.VERBOSE | re.DOTALL,
@@ -121,7 +122,7 @@ def _read(message: str, operation: Operation) -> GatewayError:
     violation = _VIOLATION.match(message)
     if violation is not None:
         said = (violation["said"] or "").removeprefix("Value error, ")
-        return _violated(violation["field"], said, operation)
+        return _violated(violation, said, operation)
     if _NOT_STORED.search(message):
         return ResponseNotFound(
             "the model's replica does not keep this response, or no longer",
@@ -136,11 +137,17 @@ def _read(message: str, operation: Operation) -> GatewayError:
     return UpstreamError("the replica failed on this request")
 
 
-def _violated(field: str | None, said: str, operation: Operation) -> GatewayError:
+def _violated(violation: re.Match[str], said: str, operation: Operation) -> GatewayError:
+    field = violation["field"]
     if field is None:
         return _refused(said, operation)
     if field in _OURS:
         return UpstreamError(f'the replica does not know the field "{field}"')
+    known = field in FIELDS.get(operation.name, ())
+    if known and violation["kind"] == "extra_forbidden" and not violation["deeper"]:
+        return UnsupportedByReplica(
+            f'the model\'s replica does not know the field "{field}"', param=field
+        )
     return InvalidRequest(f'the model\'s replica does not accept this "{field}"', param=field)
 
 

@@ -6,6 +6,7 @@ with the field's name. Nothing here raises anything but the errors of `gateway.c
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -24,10 +25,12 @@ from gateway.core.field_tables import (
     Values,
     field_of,
 )
-from gateway.core.operation import RESPONSE_ID, Operation
+from gateway.core.fields import MOST_SEED
+from gateway.core.operation import CHAT, RESPONSE_ID, Operation
 from gateway.core.prompt import count_prompts, prompt_names, prompt_steps
 from gateway.core.response_id import StoredResponse
 from gateway.core.snapshot import Limits
+from gateway.core.spelling import respelled
 from gateway.core.steps import Steps, finish
 
 _NULL = Raw(b"null")
@@ -36,6 +39,7 @@ _LONGEST_NAME = 64
 _SHORT_BYTES = 1 << 13
 """Up to this, to decode a body again is quicker than to decode its fields one by one."""
 _LONG_BYTES = 1 << 16
+_OPTIONS = msgspec.json.Decoder(dict[str, Raw])
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -142,9 +146,9 @@ def parse_steps(
         values = yield from _value_steps(operation.name, given)
     options = values.stream_options
     if options is not None and not values.stream:
-        raise InvalidRequest(
-            'field "stream_options" needs "stream": true', param="stream_options"
-        )
+        _check_unstreamed(operation, given["stream_options"])
+    if values.seed is not None and values.seed > MOST_SEED:
+        raise InvalidRequest(f'field "seed": expected `int` <= {MOST_SEED}', param="seed")
     n, best_of = _sequences(values, limits.n)
     prompts = count_prompts(operation, given, values)
     if prompts is None:
@@ -234,12 +238,16 @@ def _value_steps(operation: str, given: Mapping[str, Raw]) -> Steps[Values]:
 
 
 def _value(operation: str, name: str, raw: Raw) -> Any:  # noqa: ANN401 - any JSON value
+    decoder = FIELDS[operation][name].decoder
     try:
-        return FIELDS[operation][name].decoder.decode(raw)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError) as wrong:
-        text = str(wrong)
-        reason = text[:1].lower() + text[1:]
-        raise InvalidRequest(f'field "{name}": {reason}', param=name) from None
+        reason = str(wrong)
+    for text in respelled(bytes(raw)):
+        with suppress(msgspec.DecodeError):
+            return decoder.decode(text)
+    reason = reason[:1].lower() + reason[1:]
+    raise InvalidRequest(f'field "{name}": {reason}', param=name)
 
 
 def _unknown(operation: str, name: str) -> str:
@@ -248,6 +256,14 @@ def _unknown(operation: str, name: str) -> str:
     near = difflib.get_close_matches(name, FIELDS[operation], 1)
     hint = f'; did you mean "{near[0]}"?' if near else ""
     return f'unknown field "{name}"{hint}'
+
+
+def _check_unstreamed(operation: Operation, options: Raw) -> None:
+    """Refuse ``stream_options``, which completions alone may have if there are none in it."""
+    if operation is CHAT or _OPTIONS.decode(options):
+        raise InvalidRequest(
+            'field "stream_options" needs "stream": true', param="stream_options"
+        )
 
 
 def _sequences(values: Values, most: int) -> tuple[int, int]:

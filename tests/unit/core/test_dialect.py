@@ -193,8 +193,8 @@ ASKED = b'"stream_options":{"include_usage":true}'
             b',"stream_options":{"include_usage":true,"continuous_usage_stats":true}',
         ),
         (
-            b',"stream_options":{"include_usage":false,"continuous_usage_stats":null}',
-            b',"stream_options":{"include_usage":true,"continuous_usage_stats":null}',
+            b',"stream_options":{"include_usage":false,"continuous_usage_stats":true}',
+            b"," + ASKED,
         ),
         *(
             (b',"stream_options":' + same, b',"stream_options":' + same)

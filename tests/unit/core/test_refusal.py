@@ -181,16 +181,18 @@ def test_a_value_that_the_replica_finds_wrong_is_the_clients(message, param):
 VIOLATIONS = [
     ("completions", {"enable_thinking": False}, "ABCE", InvalidRequest, "enable_thinking"),
     ("completions", {"n": None}, "ABCE", InvalidRequest, "n"),
-    ("completions", {"prompt_ignore_length": 1}, "AB", InvalidRequest, "prompt_ignore_length"),
+    ("completions", {"stop": 1}, "ABCE", InvalidRequest, "stop"),
+    ("completions", {"prompt_ignore_length": 1}, "AB", UnsupportedByReplica, "prompt_ignore_length"),
     ("completions", {"logprobs": 1}, "AB", UnsupportedByReplica, "logprobs"),
     ("completions", {"logprobs": -1}, "CE", InvalidRequest, "logprobs"),
     ("completions", {"suffix": "x"}, "ABCE", UnsupportedByReplica, "suffix"),
     ("completions", {"best_of": 1, "n": 2}, "ABCE", InvalidRequest, "best_of"),
-    ("completions", {"stream_options": {}}, "ABCE", InvalidRequest, "stream_options"),
+    ("completions", {"stream_options": {"include_usage": True}}, "ABCE", InvalidRequest, "stream_options"),
     ("completions", {"prompt": None}, "ABCE", InvalidRequest, "prompt"),
     ("chat", {"stream_options": {}}, "ABCE", InvalidRequest, "stream_options"),
     ("chat", {"messages": [{"content": "x"}]}, "ABCE", InvalidRequest, "messages"),
-    ("chat", {"reasoning_effort": "low"}, "A", InvalidRequest, "reasoning_effort"),
+    ("chat", {"messages": [{"role": "user", "n": 1}]}, "ABC", InvalidRequest, "messages"),
+    ("chat", {"reasoning_effort": "low"}, "A", UnsupportedByReplica, "reasoning_effort"),
     ("chat", {"tool_choice": "auto"}, "A", UnsupportedByReplica, "tool_choice"),
     ("chat", {"tool_choice": "required"}, "BC", InvalidRequest, "tool_choice"),
     (
@@ -202,7 +204,7 @@ VIOLATIONS = [
     ("chat", {"cache_salt": "x"}, "A", UpstreamError, None),
     (
         "chat", {"max_tokens": 1, "max_completion_tokens": 1},
-        "ABCE", InvalidRequest, "max_completion_tokens",
+        "ABCE", UnsupportedByReplica, "max_completion_tokens",
     ),
     (
         "chat", {"response_format": {"type": "regex", "regex": "x"}},

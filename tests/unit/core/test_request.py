@@ -163,7 +163,10 @@ def test_usage_is_wanted_only_where_it_was_asked_for():
         (b',"max_tokens":0', "max_tokens", ">= 1"),
         (b',"max_tokens":-1', "max_tokens", ">= 1"),
         (b',"max_tokens":1.5', "max_tokens", "got `float`"),
-        (b',"max_tokens":true', "max_tokens", "got `bool`"),
+        (b',"max_tokens":false', "max_tokens", "got `bool`"),
+        (b',"max_tokens":9223372036854775808', "max_tokens", "<= 9223372036854775807"),
+        (b',"seed":18446744073709551616', "seed", "<= 18446744073709551615"),
+        (b',"seed":"18446744073709551616"', "seed", "<= 18446744073709551615"),
         (b',"top_k":-1', "top_k", ">= 0"),
         (b',"top_p":0', "top_p", "> 0"),
         (b',"top_p":1.1', "top_p", "<= 1"),
@@ -177,7 +180,7 @@ def test_usage_is_wanted_only_where_it_was_asked_for():
         (b',"stop":5', "stop", "got `int`"),
         (b',"logprobs":-1', "logprobs", ">= 0"),
         (b',"stream":"maybe"', "stream", "got `str`"),
-        (b',"stream_options":{}', "stream_options", 'needs "stream": true'),
+        (b',"stream_options":{"include_usage":null}', "stream_options", 'needs "stream": true'),
         (b',"temprature":1', "temprature", 'did you mean "temperature"'),
         (b',"zzz":1', "zzz", 'unknown field "zzz"$'),
         (b',"messages":[]', "messages", "unknown field"),
@@ -206,6 +209,31 @@ def test_a_field_that_reaches_into_the_replica_needs_its_scope():
     assert (refused.value.status, refused.value.param) == (403, "lora_request")
     assert request(body, scopes=frozenset({"lora_request"})).model == "m"
     assert request(body, scopes=None).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        (CHAT, b',"tools":[{"function":{"name":"f"}}]'),
+        (CHAT, b',"max_completion_tokens":9007199254740991'),
+        (COMPLETIONS, b',"max_tokens":9223372036854775807'),
+        (COMPLETIONS, b',"truncate_prompt_tokens":9007199254740991'),
+        (COMPLETIONS, b',"seed":18446744073709551615'),
+        (COMPLETIONS, b',"early_stopping":"never"'),
+        (COMPLETIONS, b',"stream_options": { }'),
+        (COMPLETIONS, b',"logprobs":true'),
+    ],
+)
+def test_what_a_replica_makes_sense_of_goes_on_as_it_is(operation, more):
+    parsed = (chat if operation is CHAT else completion)(more)
+    (out,) = body_for(parsed, source="m", dialect="main")
+    assert more in out
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_body():
+    wire = b'{"model":"m","prompt":"p"}'
+    parsed = request(b"\xef\xbb\xbf" + wire)
+    assert body_for(parsed, source="m", dialect="main") == (wire,)
 
 
 PROMPTS = {

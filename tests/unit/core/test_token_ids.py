@@ -22,10 +22,18 @@ def test_lists_of_ids_are_counted(lists, indent):
 
 
 @pytest.mark.parametrize(
+    ("text", "lists"), [("[5.0]", 0), ("[ 5 , 6.0 , 7.0 ]", 0), ("[[5.0], [6,7.0\n]]", 2)]
+)
+def test_ids_may_be_written_as_whole_floats(text, lists):
+    assert count_lists(text.encode()) == lists
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "[]", "[ ]", "[[]]", "[[1],[]]", "[[],[1]]", "[[[1]]]", "[1,[2]]", "[[1],2]",
-        "[[1],[2],3]", "[-1]", "[1.5]", "[1e3]", "[true]", "[null]", '["1"]', "[{}]", "{}", "5",
+        "[[1],[2],3]", "[-1]", "[1.5]", "[1.05]", "[1.0,2.5]", "[1.0,[2.0]]", "[1e3]",
+        "[true]", "[null]", '["1"]', "[{}]", "{}", "5",
         '"5"', "true", "[2147483648]", "[[1],[4294967296]]", "[12345678901]",
     ],
 )  # fmt: skip
