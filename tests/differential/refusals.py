@@ -9,7 +9,7 @@ that the replica refuses too.
 import json
 import re
 
-from gateway.core.fields import FIELDS
+from gateway.core.field_tables import FIELDS
 from gateway.core.refusal import message_of
 
 _LOCATED = re.compile(r"'type': '(\w+)', 'loc': \('body', '(\w+)'(,?)")

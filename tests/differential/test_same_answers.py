@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from gateway.core.fields import DIALECTS, FIELDS
+from gateway.core.field_tables import FIELDS
+from gateway.core.fields import DIALECTS
 from tests.differential.generated import requests
 from tests.differential.valid_values import TABLES
 from tests.differential.verdict import HELPED, REFUSED, SAME
@@ -35,7 +36,7 @@ def judged(bench, number):
     return seen
 
 
-@pytest.mark.parametrize("operation", list(FIELDS))
+@pytest.mark.parametrize("operation", ["chat", "completions"])
 def test_requests_have_every_field(operation):
     assert TABLES[operation].keys() | {"model"} == FIELDS[operation].keys()
 

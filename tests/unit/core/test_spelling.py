@@ -14,7 +14,20 @@ from tests.unit.core.test_request import completion
 FIELDS = {"stream": bool, "max_tokens": int, "temperature": float}
 """One for each type: all that the gateway itself reads is of these."""
 SPELLINGS = [
-    *"true false 0 1 5 -0 0.0 1.0 1e0 10E-1 -0.0 0.5 5.0 5e0".split(),
+    "true",
+    "false",
+    "0",
+    "1",
+    "5",
+    "-0",
+    "0.0",
+    "1.0",
+    "1e0",
+    "10E-1",
+    "-0.0",
+    "0.5",
+    "5.0",
+    "5e0",
     *(
         json.dumps(text)
         for text in (
