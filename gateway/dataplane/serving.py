@@ -143,6 +143,15 @@ class SpliceProtocol(GuardedProtocol):
             self._read.body_parts.ended()
 
     @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever is served, and let go of all."""
+        super().connection_lost(exc)
+        # What knows this connection and is known to it would wait for the garbage collector.
+        self._read = self.front = None
+        self.pipeline.clear()
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
+
+    @override
     def pause_writing(self) -> None:
         """Slow whoever is served down."""
         super().pause_writing()
