@@ -2,19 +2,15 @@
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
-from backends.replica import ReplicaId
 from gateway.core.dialect import body_for
-from gateway.core.snapshot import ReplicaView
 from tests.differential import normalise, replicas
 from tests.differential.asked import Asked
-from tests.differential.asking import Asking
-from tests.differential.verdict import SAME, Bench
-from tests.gateway.data_gateway import gateway_over
+from tests.differential.in_process import bench_of
+from tests.differential.verdict import SAME
 
 pytestmark = pytest.mark.anyio
 
@@ -65,41 +61,10 @@ BROKEN_ANSWERS = {
 }
 
 
-@dataclass
-class InFront:
-    """A recorded replica as the in-process gateway wants its replicas."""
-
-    replica: replicas.RecordedReplica
-    name: str = "r"
-    column: int = 0
-
-    @property
-    def view(self):
-        return ReplicaView(
-            id=ReplicaId(self.name),
-            host="127.0.0.1",
-            port=self.replica.port,
-            source=self.replica.source,
-            dialect=self.replica.dialect,
-            column=self.column,
-        )
-
-    @asynccontextmanager
-    async def listening(self):
-        yield self
-
-
 @pytest.fixture(scope="module")
 def replica():
     with replicas.serving("1.2", stream_interval=1) as running:
         yield running
-
-
-@asynccontextmanager
-async def bench_of(replica):
-    async with gateway_over(InFront(replica)) as gateway, gateway.serving() as client:
-        with Asking() as asking:
-            yield Bench(replica, str(client.base_url).rstrip("/"), asking)
 
 
 async def verdict(replica, body):
