@@ -63,6 +63,9 @@ class Asking:
         if url in self._connections:
             self._connections.pop(url).close()
 
-    def close_all(self) -> None:
+    def __enter__(self) -> "Asking":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for url in list(self._connections):
             self.close(url)

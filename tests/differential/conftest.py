@@ -12,8 +12,7 @@ from tests.system.running import gateway_config, running_gateway
 def benches(tmp_path_factory):
     """Give a `Bench` for each release."""
     folder = tmp_path_factory.mktemp("differential")
-    asking = Asking()
-    with replicas() as running:
+    with Asking() as asking, replicas() as running:
         models = [
             {"name": each.model, "aliases": [each.source], "static": [each.url]}
             for each in running.values()
@@ -27,4 +26,3 @@ def benches(tmp_path_factory):
         ready = {each.model: 1 for each in running.values()}
         with running_gateway(folder, config=config, ready=ready) as gateway:
             yield {name: Bench(each, gateway.url, asking) for name, each in running.items()}
-            asking.close_all()

@@ -39,8 +39,8 @@ NEVER_NULL = {
 }  # fmt: skip
 """Fields that have no null; OpenAI means by it that they were not given."""
 LIMITS = ("max_completion_tokens", "max_tokens")
-_ERAS = dict(zip(DIALECTS, "ABCE", strict=True))
-_MODELS = {"completions": "CompletionRequest", "chat": "ChatCompletionRequest"}
+ERAS = dict(zip(DIALECTS, "ABCE", strict=True))
+SCHEMAS = {"completions": "CompletionRequest", "chat": "ChatCompletionRequest"}
 
 
 def check(asked, sent, got, *, dialect, source):
@@ -61,7 +61,7 @@ def check(asked, sent, got, *, dialect, source):
 
 def _without(asked, sent, dialect):
     """Return the fields of ``sent`` that must be there."""
-    known = accepted_fields(_MODELS[asked.kind], _ERAS[dialect])
+    known = accepted_fields(SCHEMAS[asked.kind], ERAS[dialect])
     gone = set(SAYS_NOTHING[dialect])
     gone |= {n for n, v in asked.values.items() if v is None and n in NEVER_NULL}
     gone |= {n for n, v in asked.values.items() if v is None and n not in known}

@@ -5,15 +5,9 @@ more spellings can be tried than in requests that are served.
 """
 
 import json
-from random import Random
 
 import pytest
 
-from backends.simulator.dialects import DIALECTS as RELEASES
-from backends.simulator.errors import Refused, check_body
-from backends.simulator.orders import chat_order, completion_order
-from backends.simulator.schema import request_model
-from backends.simulator.settings import Settings
 from gateway.core.body import cut
 from gateway.core.dialect import needs
 from gateway.core.errors import GatewayError
@@ -22,11 +16,9 @@ from gateway.core.fields import DIALECTS
 from gateway.core.operation import CHAT, COMPLETIONS
 from gateway.core.request import parse
 from gateway.core.snapshot import Limits
-from tests.differential import stricter
+from tests.differential import front, stricter
 from tests.differential.valid_values import TABLES
 
-MODELS = {"completions": "CompletionRequest", "chat": "ChatCompletionRequest"}
-ORDERS = {"completions": completion_order, "chat": chat_order}
 BASE = {
     "completions": {"model": '"m"', "prompt": '"hi"'},
     "chat": {"model": '"m"', "messages": '[{"role":"user","content":"hi"}]'},
@@ -58,29 +50,6 @@ def body_with(operation, field, text):
     return f"{{{pairs}{COMPANIONS.get(field, '')}}}".encode()
 
 
-def settings_of(release):
-    return Settings(
-        model="m",
-        dialect=release,
-        max_seq_len=10_000,
-        max_num_tokens=8192,
-        max_batch_size=16,  # as many as the gateway serves unless it is told to serve more
-        guided_decoding=True,
-        tool_parser=True,
-        chat_template_in_request=True,
-    )
-
-
-def replica_takes(operation, body, release):
-    model = request_model(MODELS[operation], release.era)
-    try:
-        values = check_body(body, model, release, "/")
-        ORDERS[operation](values, settings_of(release), Random(1))
-    except (Refused, OverflowError):
-        return False
-    return True
-
-
 def gateway_takes(operation, body, place):
     try:
         request = parse(operation, cut(body, depth=64), Limits(), scopes=None)
@@ -91,12 +60,11 @@ def gateway_takes(operation, body, place):
 
 def refused_only_here(operation, place):
     """Return fields and texts that the replica takes and the gateway does not."""
-    release = RELEASES[DIALECTS[place]]
     return [
         (field, text)
         for field in FIELDS[operation.name]
         for text in [*VALUES, *TABLES[operation.name].get(field, ())]
-        if replica_takes(operation.name, body_with(operation.name, field, text), release)
+        if front.takes(operation.name, body_with(operation.name, field, text), DIALECTS[place])
         and not gateway_takes(operation, body_with(operation.name, field, text), place)
     ]
 

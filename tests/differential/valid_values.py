@@ -146,6 +146,12 @@ CHAT = {
 }
 TABLES = {"completions": COMPLETIONS, "chat": CHAT}
 """By operation, all fields but ``model``."""
+OFTEN = {
+    "stream_options": 12, "n": 4, "logprobs": 3, "top_logprobs": 3, "tools": 6, "stop": 4,
+    "tool_choice": 4, "response_format": 4, "temperature": 4, "seed": 4, "echo": 3,
+    "detokenize": 2, "suffix": 0.3,
+}  # fmt: skip
+"""Fields that clients send more often than others, or that decide what an answer looks like."""
 WRONG = [
     ("foo", "1"),
     ("enable_thinking", "false"),

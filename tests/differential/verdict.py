@@ -88,7 +88,7 @@ class Bench:
         fields = base | {
             key: text
             for key, text in members(asked.body)
-            if key == name or (key == "n" and name == "best_of")
+            if key == name or (key == "n" and name == "best_of" and text != "null")
         }
         text = ",".join(f'"{key}":{value}' for key, value in fields.items())
         alone = Asked(asked.kind, f"{{{text}}}".encode())
