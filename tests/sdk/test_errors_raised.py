@@ -26,7 +26,7 @@ def test_a_stream_that_the_replica_did_not_finish_raises_after_the_text_so_far(
     client, target, kind, code
 ):
     calls = for_model(FAULTY, STREAMED)
-    with target.fault(kind, after_tokens=5):
+    with target.fault(kind, after_tokens=40):  # well after the first is read
         results = client.call(target.gateway.url, *calls, api_key=API_KEY)
     for name in ("chat", "completion"):
         assert results[name]["choices"][0]["text"], name
@@ -46,7 +46,7 @@ def test_a_stream_that_the_replica_did_not_finish_raises_after_the_text_so_far(
 )
 def test_so_does_a_stream_of_the_responses_api(client, target, kind, code):
     asked = call("response", "responses", input="Once", max_output_tokens=40, stream=True)
-    with target.fault(kind, after_tokens=5):
+    with target.fault(kind, after_tokens=40):  # well after the first is read
         results = client.call(target.gateway.url, *for_model(FAULTY, [asked]), api_key=API_KEY)
     broken = results["response"]
     assert broken["text"]
