@@ -45,7 +45,11 @@ BAD_BODIES = {
     "absurd": (sent(max_tokens=10**30), "invalid_request", "max_tokens"),
     "too many choices": (sent(n=17), "invalid_request", "n"),
     "too many prompts": (sent(prompt=["p"] * 5), "invalid_request", "prompt"),
-    "stream options alone": (sent(stream_options={}), "invalid_request", "stream_options"),
+    "stream options alone": (
+        sent(stream_options={"include_usage": True}),
+        "invalid_request",
+        "stream_options",
+    ),
     "n for an old replica": (sent(n=2), "unsupported_by_replica", "n"),
     "a newer field": (sent(priority=0.5), "unsupported_by_replica", "priority"),
 }
