@@ -184,11 +184,14 @@ async def _request(reader):
         start = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
-    length = next(
+    lengths = [
         int(line.partition(b":")[2])
         for line in start.split(b"\r\n")
         if line.lower().startswith(b"content-length:")
-    )
+    ]
+    if not lengths:  # not the gateway: someone who seeks whoever had this port before
+        return None
+    (length,) = lengths
     return start, await reader.readexactly(length)
 
 
