@@ -45,8 +45,8 @@ BAD_BODIES = {
     "absurd": (sent(max_tokens=10**30), "invalid_request", "max_tokens"),
     "too many choices": (sent(n=17), "invalid_request", "n"),
     "too many prompts": (sent(prompt=["p"] * 5), "invalid_request", "prompt"),
-    "stream options alone": (
-        sent(stream_options={"include_usage": True}),
+    "options alone": (
+        sent(stream_options={"a": 1}),
         "invalid_request",
         "stream_options",
     ),

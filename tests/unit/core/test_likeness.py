@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.chunks import read
 from gateway.core.errors import UpstreamError
-from gateway.core.likeness import learn
+from gateway.core.likeness import learn, whole_chunk
 from gateway.core.operation import CHAT, COMPLETIONS
 from gateway.core.stream import AnswerStream
 from tests.unit.core.transcripts import chat, completion, identity
@@ -187,3 +187,43 @@ def test_a_stream_whose_events_are_never_alike_is_soon_no_longer_learned_from():
         stream.feed(data, 2.0)
         before, last = stream.likeness, before
     assert before is last
+
+
+@pytest.mark.parametrize(
+    ("raw", "end"),
+    [
+        (b"3\r\nabc\r\n", 8),
+        (b"3\r\nabc\r\n3\r\n", 8),
+        (b"3\r\nabc\r", 0),
+        (b"\r\nabc\r\n", 0),
+        (b"3;x\r\nabc\r\n", 0),
+        (b"xyz\r\nabc\r\n", 0),
+        (b"", 0),
+    ],
+)
+def test_a_whole_chunk_ends_where_its_size_says(raw, end):
+    assert whole_chunk(raw, 0) == end
+
+
+def test_lengths_that_no_chunk_has_are_those_of_none():
+    likeness = stream_of("1.1").likeness
+    for length in range(1, 600):
+        assert likeness.reframed(b'"' * length) is None
+        assert likeness.reframed(b"x" * length) is None
+
+
+def test_a_stream_of_many_lengths_is_still_known():
+    stream = stream_of("1.1")
+    for length in range(1, 200):
+        raw = framed(event("1.1", '"%s"' % ("y" * length)))
+        assert reframed(stream, raw) is not None
+
+
+def test_an_event_with_broken_text_teaches_nothing():
+    odd = event("1.1").replace(b" the", b" \xff")
+    assert learn(odd, read(event("1.1")[6:-2]), odd) is None
+
+
+def test_an_event_that_is_no_json_teaches_nothing():
+    odd = event("1.1").replace(b"}]}", b"}}}")
+    assert learn(odd, read(event("1.1")[6:-2]), odd) is None
