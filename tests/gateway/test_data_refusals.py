@@ -45,11 +45,7 @@ BAD_BODIES = {
     "absurd": (sent(max_tokens=10**30), "invalid_request", "max_tokens"),
     "too many choices": (sent(n=17), "invalid_request", "n"),
     "too many prompts": (sent(prompt=["p"] * 5), "invalid_request", "prompt"),
-    "options alone": (
-        sent(stream_options={"a": 1}),
-        "invalid_request",
-        "stream_options",
-    ),
+    "options alone": (sent(stream_options={"a": 1}), "invalid_request", "stream_options"),
     "n for an old replica": (sent(n=2), "unsupported_by_replica", "n"),
     "a newer field": (sent(priority=0.5), "unsupported_by_replica", "priority"),
 }
