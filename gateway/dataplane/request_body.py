@@ -45,7 +45,7 @@ class RequestBody:
         "_parts",
         "_source",
         "_waiter",
-        "_whole",
+        "whole",
     )
 
     def __init__(
@@ -63,7 +63,8 @@ class RequestBody:
         """Parts not yet joined to others."""
         self._bytes = 0
         self._limit: int | None = None
-        self._whole = False
+        self.whole = False
+        """All of it came."""
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -83,7 +84,7 @@ class RequestBody:
 
     def ended(self) -> None:
         """Note that it is whole."""
-        self._whole = True
+        self.whole = True
         self._wake()
 
     def lost(self) -> None:
@@ -104,7 +105,7 @@ class RequestBody:
         """
         self._limit = limit
         self._source.resume_reading()  # also if it is whole: else the client's end is not seen
-        if not self._whole:
+        if not self.whole:
             await self._rest(limit)
         if self._bytes > limit:
             raise too_large(limit)
@@ -114,7 +115,7 @@ class RequestBody:
     async def _rest(self, limit: int) -> None:
         if self._continue and not self._lost and not self._parts:
             self._source.transport.write(_CONTINUE)
-        while not self._whole and self._bytes <= limit:
+        while not self.whole and self._bytes <= limit:
             if self._lost:
                 raise ClientLeft
             self._waiter = self._loop.create_future()

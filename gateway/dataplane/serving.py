@@ -146,6 +146,19 @@ class SpliceProtocol(HttpToolsProtocol):
             self._read.body_parts.ended()
 
     @override
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, but not in the middle of an answer."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            super().send_400_response(msg)
+        elif not cycle.more_body:
+            cycle.keep_alive = False  # what was asked before is answered, and that is all
+        elif self.pipeline or cycle.response_started:
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever is served."""
         super().connection_lost(exc)
@@ -183,6 +196,14 @@ class _Cycle:
     @property
     def response_complete(self) -> bool:
         return self.client.finished
+
+    @property
+    def response_started(self) -> bool:
+        return self.client.committed
+
+    @property
+    def more_body(self) -> bool:
+        return not self.client.body_parts.whole
 
     @property
     def keep_alive(self) -> bool:

@@ -137,3 +137,58 @@ async def test_whoever_leaves_without_having_read_is_not_waited_for():
         client.reset()
         await settled(lambda: not served.server.server_state.connections)
         await settled(lambda: not served.server.server_state.tasks)
+
+
+GARBAGE = b"this is not HTTP\r\n\r\n"
+
+
+async def test_garbage_after_a_request_does_not_get_into_its_answer():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(STREAM + request("/echo", b"a") + GARBAGE)
+        await client.until(EVENT % 0)
+        await client.send(GARBAGE)
+        served.go.set()
+        assert (await client.answer()).body == EVENTS
+        assert (await client.answer()).body == b"a"
+        assert await client.ended()
+        assert served.ends == ["ok", "ok"]
+
+
+async def test_garbage_does_not_hide_that_the_client_left():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(STREAM + GARBAGE)
+        await client.until(EVENT % 0)
+        client.close()
+        await settled(lambda: served.ends == ["left"])
+
+
+IN_A_BODY = request("/echo", None, more=["transfer-encoding: chunked"]) + b"zz\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (GARBAGE, [400]),
+        (IN_A_BODY, [400]),
+        (request("/other", b"a") + GARBAGE, [200]),
+        (request("/echo", b"a") + GARBAGE, [200]),
+        (request("/echo", b"a") + IN_A_BODY, []),
+    ],
+    ids=["first", "in a body", "behind the server's", "behind", "in a second body"],
+)
+async def test_what_is_no_http_ends_the_connection(sent, statuses):
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(sent)
+        assert [(await client.answer()).status for _ in statuses] == statuses
+        assert await client.ended()
+        await settled(lambda: not served.server.server_state.tasks)
+
+
+async def test_so_does_what_is_no_http_after_an_answer():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(request("/refuse"))
+        assert (await client.answer()).status == 401
+        await client.send(GARBAGE)
+        answer = await client.answer()
+        assert (answer.status, answer.headers[b"connection"]) == (400, b"close")
+        assert await client.ended()
