@@ -165,6 +165,10 @@ class SpliceProtocol(HttpToolsProtocol):
         for client in self._open:
             client.lost()
         self._open.clear()
+        # What knows this connection and is known to it would wait for the garbage collector.
+        self._read = None
+        self.pipeline.clear()
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
 
     @override
     def pause_writing(self) -> None:
