@@ -19,10 +19,13 @@ from litestar import Litestar
 
 from gateway.api.admin import Views, create_admin_app
 from gateway.api.health import Readiness
+from gateway.api.problems import as_problem
 from gateway.api.server import HttpServer
 from gateway.assembly import VERSION, Assembly, StartRefused, assemble
 from gateway.config import Config
 from gateway.config.settings import masked
+from gateway.core.http_rules import ADMIN_PORT
+from gateway.dataplane.watch import PortLimits
 from gateway.greeting import greet
 from gateway.ports import PortTaken
 from gateway.publishing import renderer
@@ -87,7 +90,9 @@ class Supervisor:
         parts.hub.subscribe(self._worker_serves)
         await parts.hub.open(parts.config.state.dir)
         await parts.fleet.start()
-        admin = HttpServer(self._admin_app(), linger_s=_ADMIN_LINGER_S)
+        admin = HttpServer(
+            self._admin_app(), limits=self._admin_limits(), linger_s=_ADMIN_LINGER_S
+        )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(admin.serve([parts.opened.admin_socket]))
             background = [
@@ -116,6 +121,12 @@ class Supervisor:
             host=parts.host,
         )
         return create_admin_app(parts.fleet, parts.access, views)
+
+    def _admin_limits(self) -> PortLimits:
+        server = self._parts.config.server
+        return PortLimits(
+            header_s=server.header_s, body_s=server.body_s, rules=ADMIN_PORT, show=as_problem
+        )
 
     def _readiness(self) -> Readiness:
         reasons = []
@@ -198,6 +209,8 @@ class Supervisor:
             host=host,
             port=port,
             version=VERSION,
+            header_s=config.server.header_s,
+            body_s=config.server.body_s,
             grace_s=config.server.grace_s,
             alone_s=float(os.environ.get(_ALONE, ALONE_S)),
             tracing=TracingSettings(

@@ -29,6 +29,7 @@ from gateway.core.snapshot import FleetSnapshot, ReplicaView
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
+from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
 from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
 from gateway.state.link import Orders, SupervisorLink
@@ -106,7 +107,12 @@ class Worker:
             version=settings.version,
         )
         app = create_data_app(self._plane())
-        self._server = HttpServer(app, on_started=self._link.serving, spliced=app.spliced)
+        self._server = HttpServer(
+            app,
+            limits=PortLimits(header_s=settings.header_s, body_s=settings.body_s),
+            on_started=self._link.serving,
+            spliced=app.spliced,
+        )
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""

@@ -32,6 +32,10 @@ class WorkerSettings:
     host: str
     port: int
     version: str
+    header_s: float = 5.0
+    """How long a client may take to send its request's head."""
+    body_s: float = 30.0
+    """How long it may take for the body."""
     grace_s: float = 600.0
     """How long running requests may take when it ends by itself or by a signal."""
     alone_s: float = ALONE_S

@@ -8,21 +8,20 @@ import asyncio
 import logging
 from functools import partial
 
-from backends.simulator.bodies import Choice, ReplyHead, chat_body, completion_body
-from backends.simulator.connection import Connection
+from backends.simulator.arrival import Arrival
+from backends.simulator.driver import Sink
+from backends.simulator.endpoint import Reading
 from backends.simulator.errors import Refused, flat_error
-from backends.simulator.faults import Fault
-from backends.simulator.frames import DONE, Stamp, Usage, encode, error_frame
-from backends.simulator.generation import PromptContext, StreamedPrompt, WholePrompt
+from backends.simulator.generation import PromptContext, WholePrompt
 from backends.simulator.iteration import EngineRequest, Output, RequestNeverFits
-from backends.simulator.orders import Order
 from backends.simulator.outbox import Outbox
-from backends.simulator.replies import END, Send, send_body, start_events
-from backends.simulator.requestlog import RequestEntry
+from backends.simulator.refusals import Refusals
+from backends.simulator.replies import END, Send, start_events
 from backends.simulator.sequences import plan_sequence
 from backends.simulator.simulator import Simulator
 from backends.simulator.stats import RequestRecord
-from backends.simulator.stream_faults import AnswerFault, send_whole
+from backends.simulator.stream_faults import StreamFault
+from backends.simulator.whole_reply import send_when_ready
 
 log = logging.getLogger("backends.simulator")
 POLL_S = 1.0
@@ -33,13 +32,18 @@ class Answer:
     """One request's answer, from its submission to its last byte."""
 
     def __init__(
-        self, sim: Simulator, order: Order, entry: RequestEntry, connection: Connection
+        self, sim: Simulator, reading: Reading, refusals: Refusals, arrival: Arrival
     ) -> None:
+        """Answer what was read from the request."""
+        order, spelling = reading
         self._sim = sim
+        self._refusals = refusals
         self._order = order
-        self._entry = entry
-        self._connection = connection
+        self._arrival = arrival
+        self._entry = entry = arrival.entry
+        self._connection = arrival.connection
         self._outbox = Outbox()
+        self._spelling = spelling(order, self._outbox)
         self._whole: list[WholePrompt] = []
         self._running: set[int] = set()
         for warning in order.warnings:
@@ -53,21 +57,22 @@ class Answer:
         Raises:
             Refused: a prompt can never run; none is left in the engine.
         """
+        if self._order.stream:
+            self._spelling.begin()
         if self._order.late_refusal is not None:
             if not self._order.stream:
                 raise Refused(400, flat_error(self._order.late_refusal))
             self._outbox.end(self._order.late_refusal)
             return
-        name = self._sim.new_id()
         try:
             for number in range(len(self._order.prompts)):
-                self._submit_prompt(number, name)
+                self._submit_prompt(number)
         except RequestNeverFits as wrong:
             self.abort()
             raise Refused(400, flat_error(str(wrong))) from wrong
         self._connection.watch(self._on_lost)
 
-    def _submit_prompt(self, number: int, name: str) -> None:
+    def _submit_prompt(self, number: int) -> None:
         sim, order = self._sim, self._order
         prompt, sampling = order.prompts[number], order.samplings[number]
         plans = tuple(plan_sequence(prompt, i, sampling) for i in range(order.best_of))
@@ -90,25 +95,14 @@ class Answer:
             streamed=order.stream,
             salt=order.salt,
         )
-        sink: StreamedPrompt | WholePrompt
-        if order.stream:
-            sink = StreamedPrompt(context, self._outbox, self._stamp(context, name))
-        else:
-            sink = WholePrompt(context)
-            self._whole.append(sink)
-        sim.driver.submit(request, sink)
+        sim.driver.submit(request, self._sink(context))
         self._running.add(context.request_id)
 
-    def _stamp(self, context: PromptContext, name: str) -> Stamp:
-        sim, order = self._sim, self._order
-        return Stamp(
-            dialect=sim.dialect,
-            model=encode(sim.settings.own_name if order.many else order.model),
-            fixed_id=name if order.many else str(context.request_id),
-            created=int(sim.wall()),
-            new_id=sim.new_id,
-            wall=sim.wall,
-        )
+    def _sink(self, context: PromptContext) -> Sink:
+        if self._order.stream:
+            return self._spelling.sink(context)
+        self._whole.append(WholePrompt(context))
+        return self._whole[-1]
 
     def abort(self) -> None:
         """Take what still runs out of the engine."""
@@ -129,7 +123,7 @@ class Answer:
         )
         if not self._running:
             if self._order.stream and not record.aborted:
-                self._outbox.put(DONE)
+                self._spelling.finish()
             self._outbox.end()
 
     def _on_lost(self) -> None:
@@ -144,21 +138,25 @@ class Answer:
             log.info("%s is disconnected, abort %d", self._connection.peer, request_id)
         self.abort()
 
-    async def reply(self, send: Send, fault: Fault | None) -> None:
+    async def reply(self, send: Send) -> None:
         """Send the answer as it comes."""
-        sim, outbox = self._sim, self._outbox
+        sim, outbox, fault = self._sim, self._outbox, self._arrival.fault
         sim.outboxes.add(outbox)
         faulty = None
         if fault is not None:
-            faulty = AnswerFault(
-                fault, entry=self._entry, connection=self._connection, send=send, process=sim,
+            faulty = StreamFault(
+                fault,
+                arrival=self._arrival,
+                send=send,
+                process=sim,
+                garbage=self._spelling.garbage,
                 end_badly=partial(self._end_badly, send, f"fault {fault.kind}"),
-            )  # fmt: skip
+            )
         try:
             if self._order.stream:
                 await self._stream(send, faulty)
             else:
-                await self._send_whole(send, fault, faulty)
+                await self._send_whole(send, faulty)
         finally:
             sim.outboxes.discard(outbox)
             self._connection.unwatch(self._on_lost)
@@ -168,7 +166,7 @@ class Answer:
                 self._entry.finished_at = sim.clock()
                 self.abort()
 
-    async def _stream(self, send: Send, faulty: AnswerFault | None) -> None:
+    async def _stream(self, send: Send, faulty: StreamFault | None) -> None:
         outbox, entry = self._outbox, self._entry
         await start_events(send)
         while not self._connection.lost:
@@ -187,10 +185,10 @@ class Answer:
             await send(END)
 
     async def _end_badly(self, send: Send, message: str) -> None:
-        """End a stream as an error inside the engine does: a cut, or in main an event."""
-        if self._sim.dialect.error_frames and not self._order.chat:
-            body = error_frame(message) + DONE + DONE
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+        """End a stream as an error inside the engine does: a cut, or an event that tells."""
+        told = self._spelling.failure(message)
+        if told is not None:
+            await send({"type": "http.response.body", "body": told, "more_body": True})
             await send(END)
             return
         log.error("Exception in ASGI application: %s", message)
@@ -199,46 +197,14 @@ class Answer:
         self._connection.close()
         await gone.wait()
 
-    async def _send_whole(
-        self, send: Send, fault: Fault | None, faulty: AnswerFault | None
-    ) -> None:
-        while not self._outbox.ended:
-            await self._outbox.take()
-        if self._connection.lost:
-            return
-        failure = self._outbox.failure
-        if faulty is not None and fault is not None:
-            if fault.kind == "engine_error":
-                failure = "fault engine_error"
-            elif fault.kind in {"crash", "fatal", "fatal_exit"}:
-                await faulty.strike()
-                return
-        if failure is not None:
-            await send_body(send, 400, flat_error(failure))
-            return
-        body = self._body()
-        if faulty is not None and fault is not None:
-            await send_whole(faulty, fault, body, send, self._connection)
-        else:
-            await send_body(send, 200, body)
-        self._entry.tokens_sent = sum(w.context.completion_tokens for w in self._whole)
-
-    def _body(self) -> bytes:
-        sim, order = self._sim, self._order
-        head = ReplyHead(
-            sim.new_id(),
-            int(sim.wall()),
-            sim.settings.own_name if order.many else order.model,
+    async def _send_whole(self, send: Send, faulty: StreamFault | None) -> None:
+        sent = await send_when_ready(
+            send,
+            self._connection,
+            self._outbox,
+            faulty,
+            body=lambda: self._spelling.body(self._whole),
+            failed=self._refusals.of_fault,
         )
-        choices: list[Choice] = []
-        for whole in self._whole:
-            choices += [whole.choices[i] for i in sorted(whole.choices)]
-        usages = [whole.context.usage for whole in self._whole]
-        usage = Usage(
-            sum(u.prompt_tokens for u in usages),
-            sum(u.completion_tokens for u in usages),
-            sum(u.cached_tokens for u in usages),
-        )
-        if order.chat:
-            return chat_body(head, choices, usage, sim.dialect)
-        return completion_body(head, choices, usage, sim.dialect, many=order.many)
+        if sent:
+            self._entry.tokens_sent = sum(w.context.completion_tokens for w in self._whole)

@@ -10,11 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from backends.simulator import control, probes, responses
+from backends.simulator import control, counting, embeddings, probes, response_routes
+from backends.simulator.endpoints import CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from backends.simulator.frames import encode
 from backends.simulator.generate import generate
 from backends.simulator.replies import HTML, Receive, Scope, Send, send_body
-from backends.simulator.schema import ALL
+from backends.simulator.request_fields import ALL
+from backends.simulator.settings import EMBEDDINGS, GENERATE, TASKS
 from backends.simulator.simulator import Simulator
 
 Handler = Callable[[Simulator, Scope, Receive, Send], Awaitable[None]]
@@ -22,43 +24,52 @@ Handler = Callable[[Simulator, Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route, and the eras that have it."""
+    """One route, and the eras and tasks that have it."""
 
     method: str
     path: str
     handler: Handler
     eras: str = ALL
+    tasks: tuple[str, ...] = (GENERATE,)
 
 
 ROUTES = (
-    Route("GET", "/health", probes.health),
+    Route("GET", "/health", probes.health, tasks=TASKS),
     Route("GET", "/health_generate", probes.health_generate),
-    Route("GET", "/version", probes.version),
-    Route("GET", "/v1/models", probes.models),
+    Route("GET", "/version", probes.version, tasks=TASKS),
+    Route("GET", "/v1/models", probes.models, tasks=TASKS),
     Route("GET", "/metrics", probes.metrics),
     Route("GET", "/perf_metrics", probes.perf_metrics, "BCE"),
     Route("GET", "/energy_metrics", probes.energy_metrics, "E"),
     Route("GET", "/steady_clock_offset", probes.clock_offset, "BCE"),
     Route("POST", "/steady_clock_offset", probes.set_clock_offset, "BCE"),
     Route("POST", "/kv_cache_events", probes.kv_cache_events),
-    Route("POST", "/v1/completions", partial(generate, chat=False)),
-    Route("POST", "/v1/chat/completions", partial(generate, chat=True)),
-    Route("POST", "/v1/responses", responses.create, "BCE"),
+    Route("POST", "/v1/completions", partial(generate, endpoint=COMPLETIONS)),
+    Route("POST", "/v1/chat/completions", partial(generate, endpoint=CHAT)),
+    Route("POST", "/v1/responses", partial(generate, endpoint=RESPONSES), "BCE"),
+    Route("POST", "/v1/messages", partial(generate, endpoint=MESSAGES), "E"),
+    Route("POST", "/v1/messages/count_tokens", counting.count_message, "E"),
+    Route("POST", "/v1/embeddings", embeddings.embed, "E", (EMBEDDINGS,)),
     Route("POST", "/release_memory", probes.no_async_llm, "CE"),
     Route("POST", "/resume_memory", probes.no_async_llm, "CE"),
     Route("POST", "/update_weights", probes.no_async_llm, "CE"),
     Route("GET", "/server_info", probes.server_info, "CE"),
     Route("GET", "/v1/data_transceiver_state", probes.transceiver_state, "E"),
-    Route("POST", "/_internal/tokenize", probes.internal_tokenize, "E"),
-    Route("GET", "/_sim/requests", control.list_requests),
-    Route("GET", "/_sim/engine", control.engine_state),
-    Route("GET", "/_sim/faults", control.list_faults),
-    Route("POST", "/_sim/faults", control.replace_faults),
-    Route("DELETE", "/_sim/faults", control.clear_faults),
+    Route("POST", "/_internal/tokenize", counting.internal_tokenize, "E"),
+    Route("GET", "/_sim/requests", control.list_requests, tasks=TASKS),
+    Route("GET", "/_sim/engine", control.engine_state, tasks=TASKS),
+    Route("GET", "/_sim/faults", control.list_faults, tasks=TASKS),
+    Route("POST", "/_sim/faults", control.replace_faults, tasks=TASKS),
+    Route("DELETE", "/_sim/faults", control.clear_faults, tasks=TASKS),
 )
 PROMETHEUS = Route("GET", "/prometheus/metrics", probes.prometheus)
 """Mounted only when the server keeps performance metrics."""
 STORED = "/v1/responses/"
+STORED_ROUTES = (
+    Route("GET", STORED, response_routes.get, "CE"),
+    Route("DELETE", STORED, response_routes.delete, "CE"),
+)
+"""Those to one response; its id follows."""
 
 
 class App:
@@ -67,10 +78,15 @@ class App:
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
         era = sim.dialect.era
-        routes = [r for r in ROUTES if era in r.eras]
-        if sim.settings.return_perf_metrics:
+        task = sim.settings.task
+        routes = [r for r in ROUTES if era in r.eras and task in r.tasks]
+        if sim.settings.return_perf_metrics and task in PROMETHEUS.tasks:
             routes.append(PROMETHEUS)
         self._routes: dict[str, dict[str, Handler]] = {}
+        stored = {
+            r.method: r.handler for r in STORED_ROUTES if era in r.eras and task in r.tasks
+        }
+        self._stored = stored or None
         for route in routes:
             self._routes.setdefault(route.path, {})[route.method] = route.handler
 
@@ -91,10 +107,8 @@ class App:
 
     def _methods(self, path: str) -> Mapping[str, Handler] | None:
         found = self._routes.get(path)
-        stored = path.startswith(STORED) and self._sim.dialect.era in "CE"
-        if found is None and stored and path.count("/") == STORED.count("/"):
-            return {"GET": responses.get, "DELETE": responses.delete}
-        return found
+        is_stored = path.startswith(STORED) and path.count("/") == STORED.count("/")
+        return self._stored if found is None and is_stored else found
 
     async def _no_route(self, scope: Scope, send: Send) -> None:
         path: str = scope["path"]

@@ -5,6 +5,11 @@ Three things are not established by any public source: whether the chunks of 1.2
 whether the usage chunk of its completions is still a chat object, and whether 1.1 already had
 the reply fields seen in 1.2. Until a real server is recorded, 1.2 behaves as 1.1 in the first
 two, and 1.1 as 1.2 in the third.
+
+``main`` is the newest of it: ``/v1/messages`` and ``trtllm-serve embeddings`` came there in the
+summer of 2026, with the ids and the usage of ``/v1/responses``. What that endpoint is before is
+read from the sources; which nulls its events carry depends on the OpenAI package that a server
+was built with, and is not established.
 """
 
 from collections.abc import Mapping
@@ -57,6 +62,20 @@ class Dialect:
     """``/prometheus/metrics`` also has the gauges of the iteration statistics."""
     counts_unstreamed_chat: bool = True
     """Prometheus sees chat replies that were not streamed."""
+    responses_need_harmony: bool = False
+    """``/v1/responses`` serves gpt-oss alone."""
+    item_ids: bool = False
+    """The items of a streamed response have ids; else these are empty strings."""
+    responses_usage: bool = False
+    """Replies of ``/v1/responses`` have usage; else it is null."""
+    streamed_calls: bool = False
+    """A streamed response shows its tool calls; else only the last event has them."""
+    stores_streamed: bool = False
+    """A streamed response can be followed by ``previous_response_id``."""
+    previous_needs_store: bool = False
+    """``previous_response_id`` is refused when nothing is stored; else it is ignored then."""
+    counts_responses: bool = False
+    """``/perf_metrics`` and Prometheus see ``/v1/responses``."""
     events_wait_s: float = 2.0
     """How long ``/kv_cache_events`` waits when there are none."""
 
@@ -73,6 +92,8 @@ _B = replace(
     rich_message=True,
     survives_zero_max_tokens=False,
     request_metrics=True,
+    responses_need_harmony=True,
+    stores_streamed=True,
 )
 _C = replace(
     _B,
@@ -86,6 +107,8 @@ _C = replace(
     binds_early=True,
     survives_zero_max_tokens=True,
     counts_unstreamed_chat=False,
+    responses_need_harmony=False,
+    stores_streamed=False,
 )
 _E = replace(
     _C,
@@ -100,6 +123,11 @@ _E = replace(
     metric_labels=True,
     engine_metrics=True,
     counts_unstreamed_chat=True,
+    item_ids=True,
+    responses_usage=True,
+    streamed_calls=True,
+    previous_needs_store=True,
+    counts_responses=True,
     events_wait_s=0.0,
 )
 

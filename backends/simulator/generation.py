@@ -23,7 +23,7 @@ from backends.simulator.frames import (
 from backends.simulator.iteration import Output
 from backends.simulator.logprobs import chat_logprobs, completion_logprobs
 from backends.simulator.orders import Order
-from backends.simulator.outbox import Outbox
+from backends.simulator.outbox import TakesFrames
 from backends.simulator.sequences import Piece, SequenceDecoder, SequencePlan
 from backends.simulator.stats import RequestRecord
 
@@ -75,7 +75,7 @@ class _Sequence:
 class StreamedPrompt:
     """Renders one prompt's answer, event by event."""
 
-    def __init__(self, context: PromptContext, outbox: Outbox, stamp: Stamp) -> None:
+    def __init__(self, context: PromptContext, outbox: TakesFrames, stamp: Stamp) -> None:
         self._context = context
         self._outbox = outbox
         self._order = order = context.order

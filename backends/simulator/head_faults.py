@@ -3,8 +3,9 @@
 import asyncio
 
 from backends.simulator.connection import Connection
-from backends.simulator.errors import flat_error
+from backends.simulator.errors import Refused, flat_error
 from backends.simulator.faults import Fault
+from backends.simulator.refusals import Refusals
 from backends.simulator.replies import Send, send_body
 from backends.simulator.simulator import Simulator
 
@@ -13,7 +14,7 @@ INTERNAL = "CUDA error: an illegal memory access was encountered"
 
 
 async def fail_before_head(
-    fault: Fault, sim: Simulator, connection: Connection, send: Send
+    fault: Fault, refusals: Refusals, sim: Simulator, connection: Connection, send: Send
 ) -> None:
     """Carry out a fault of scope ``head``; return when nothing more will be sent."""
     match fault.kind:
@@ -23,14 +24,19 @@ async def fail_before_head(
             connection.close()
             await _until_lost(connection)
         case "internal_error":
-            await send_body(send, 400, flat_error(INTERNAL))
+            await _refuse(refusals.of_fault(INTERNAL), send)
         case "null":
-            await send_body(send, 200, b"null")
+            await send_body(send, *refusals.death)
             sim.interrupt()
         case _:
             code = fault.code or 500
             message = "Internal Server Error" if code == 500 else "fault http_error"  # noqa: PLR2004 - the status
-            await send_body(send, code, flat_error(message, kind="InternalError", code=code))
+            body = flat_error(message, kind="InternalError", code=code)
+            await _refuse(refusals.shape(Refused(code, body)), send)
+
+
+async def _refuse(refused: Refused, send: Send) -> None:
+    await send_body(send, refused.status, refused.body)
 
 
 async def _until_lost(connection: Connection) -> None:

@@ -48,6 +48,8 @@ class Observations:
         settings = self._settings
         if not settings.return_perf_metrics or record.aborted:
             return
+        if "responses" in entry.path and not settings.dialect.counts_responses:
+            return
         if settings.dialect.request_metrics and settings.perf_metrics_max_requests:
             self._requests.append(request_metrics(record, entry, offset_s))
         if entry.stream or "chat" not in entry.path or settings.dialect.counts_unstreamed_chat:

@@ -167,7 +167,8 @@ def _common(
         "best_of": max(values["best_of"] or n, n),
         "stream": bool(values["stream"]),
         "include_usage": options is not None and bool(options.include_usage),
-        "continuous_usage": options is not None and bool(options.continuous_usage_stats),
+        "continuous_usage": options is not None
+        and bool(options.include_usage and options.continuous_usage_stats),
         "late_refusal": _no_room(room, settings) if room <= 0 else None,
         "warnings": _clamping(max_tokens, room),
     }

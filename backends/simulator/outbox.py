@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,16 @@ class Frame:
     body: bytes
     tokens: int = 0
     """Output tokens that it carries."""
+    closing: bool = False
+    """It tells the client that the answer is whole."""
+
+
+class TakesFrames(Protocol):
+    """Where the frames of an answer go."""
+
+    def put(self, body: bytes, tokens: int = 0, *, closing: bool = False) -> None:
+        """Take one frame."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -24,9 +35,9 @@ class Outbox:
     """The engine failed; after the frames comes what this era does about it."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, body: bytes, tokens: int = 0) -> None:
+    def put(self, body: bytes, tokens: int = 0, *, closing: bool = False) -> None:
         """Add one frame."""
-        self.frames.append(Frame(body, tokens))
+        self.frames.append(Frame(body, tokens, closing))
         self._wake.set()
 
     def end(self, failure: str | None = None) -> None:

@@ -163,24 +163,6 @@ async def set_clock_offset(sim: Simulator, _scope: Scope, receive: Receive, send
     await send_body(send, 200, kind=None)
 
 
-class _Text(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: str
-    model: str | None = None
-
-
-async def internal_tokenize(
-    _sim: Simulator, _scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Answer ``POST /_internal/tokenize``."""
-    try:
-        text = msgspec.json.decode(await read_body(receive) or b"", type=_Text)
-    except msgspec.DecodeError as wrong:
-        await send_body(send, 400, flat_error(str(wrong)))
-        return
-    tokens = tokenize(text.prompt)
-    await send_body(send, 200, encode({"count": len(tokens), "tokens": tokens}))
-
-
 async def no_async_llm(_sim: Simulator, _scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer the routes of reinforcement learning, which assert another kind of engine."""
     kind = b"text/plain; charset=utf-8"

@@ -1,249 +1,231 @@
-"""``/v1/responses``, as far as a text model without tools goes.
+"""How the answers of ``/v1/responses`` are spelled.
 
-1.1 has the route for gpt-oss alone. Afterwards a reply is kept in memory, to be fetched or
-deleted; a stream is typed events and ends without ``[DONE]``.
+A stream is typed events and ends without ``[DONE]``; its last event is ``response.completed``
+even where the response in it is incomplete. Replies bear the server's own name of the model.
 """
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from backends.simulator.chat import render_chat
-from backends.simulator.connection import connection_of
-from backends.simulator.errors import Refused, bad_request, check_body, flat_error
-from backends.simulator.frames import encode
-from backends.simulator.iteration import EngineRequest, Output
+from backends.simulator.bodies import Choice
+from backends.simulator.endpoint import Values
+from backends.simulator.frames import Usage, encode
+from backends.simulator.generation import PromptContext, WholePrompt
+from backends.simulator.iteration import Output
+from backends.simulator.orders import Order
 from backends.simulator.outbox import Outbox
-from backends.simulator.replies import (
-    END,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    send_body,
-    start_events,
+from backends.simulator.response_items import (
+    MESSAGE,
+    REASONING,
+    Item,
+    ItemStream,
+    call_item,
+    message_item,
+    reasoning_item,
 )
-from backends.simulator.sequences import Sampling, SequenceDecoder, plan_sequence
+from backends.simulator.response_routes import PREFIX
+from backends.simulator.response_store import Conversation, Stored
+from backends.simulator.sequences import SequenceDecoder
 from backends.simulator.simulator import Simulator
 from backends.simulator.stats import RequestRecord
-from backends.simulator.text import choose_seed
-from backends.simulator.wire_types import OpenMessage
 
-HARMONY_ONLY = "Responses API only supports harmony format for now"
-PREFIX = "resp_"
-
-
-class ResponsesRequest(BaseModel):
-    """The fields that a reply depends on; the others are taken and left."""
-
-    model_config = ConfigDict(extra="allow")
-    model: str
-    input: str | list[OpenMessage]
-    instructions: str | None = None
-    max_output_tokens: int | None = None
-    temperature: float | None = None
-    stream: bool | None = False
-    store: bool | None = True
-    previous_response_id: str | None = None
+GARBAGE = b'event: response.output_text.delta\ndata: {"content_index":0,"delta":"\n\n'
+EVENT_KEYS = (
+    "id", "created_at", "error", "incomplete_details", "instructions", "metadata", "model",
+    "object", "output", "parallel_tool_calls", "temperature", "tool_choice", "tools", "top_p",
+    "background", "conversation", "max_output_tokens", "max_tool_calls",
+    "previous_response_id", "prompt", "prompt_cache_key", "reasoning", "safety_identifier",
+    "service_tier", "status", "text", "top_logprobs", "truncation", "usage", "user",
+)  # fmt: skip
+"""A response inside an event is written by OpenAI's own model, which has more keys."""
 
 
-async def create(sim: Simulator, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer ``POST /v1/responses``."""
-    entry = sim.requests.open(scope["path"], sim.clock())
-    body = await read_body(receive)
-    if body is None:
-        entry.closed_at = sim.clock()
-        return
-    try:
-        if sim.dialect.era == "B":
-            raise bad_request(HARMONY_ONLY)
-        values = check_body(body, ResponsesRequest, sim.dialect, scope["path"])
-        writer = _Writer(sim, values)
-    except Refused as refused:
-        entry.status = refused.status
-        await send_body(send, refused.status, refused.body)
-        return
-    entry.status = 200
-    connection = connection_of(scope)
-    connection.watch(writer.abort)
-    try:
-        await (writer.stream(send) if values["stream"] else writer.whole(send))
-    finally:
-        connection.unwatch(writer.abort)
-        entry.finished_at = sim.clock()
+class ResponseSpelling:
+    """Spells one response."""
 
+    garbage = GARBAGE
 
-def _not_found(response_id: str) -> bytes:
-    message = f"Response with id '{response_id}' not found."
-    return flat_error(message, kind="InvalidRequestError", code=404)
-
-
-async def get(sim: Simulator, scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer ``GET /v1/responses/{id}``."""
-    await _with_stored(sim, scope, send, delete=False)
-
-
-async def delete(sim: Simulator, scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer ``DELETE /v1/responses/{id}``."""
-    await _with_stored(sim, scope, send, delete=True)
-
-
-async def _with_stored(sim: Simulator, scope: Scope, send: Send, *, delete: bool) -> None:
-    response_id = scope["path"].rsplit("/", 1)[1]
-    if not response_id.startswith(PREFIX):
-        message = (
-            f"Invalid 'response_id': '{response_id}'. Expected an ID that begins with 'resp'."
-        )
-        await send_body(send, 400, flat_error(message, kind="InvalidRequestError"))
-        return
-    stored = sim.responses.pop(response_id, None) if delete else sim.responses.get(response_id)
-    if stored is None:
-        await send_body(send, 404, _not_found(response_id))
-        return
-    gone = encode({"id": response_id, "object": "response", "deleted": True})
-    await send_body(send, 200, gone if delete else stored)
-
-
-class _Writer:
-    """Generates one response and spells it; the driver's sink."""
-
-    def __init__(self, sim: Simulator, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        sim: Simulator,
+        values: Values,
+        conversation: Conversation,
+        order: Order,
+        outbox: Outbox,
+    ) -> None:
+        """Repeat ``values`` in the reply; ``conversation`` is what came before it."""
         self._sim = sim
         self._values = values
-        self._prompt = render_chat(_messages(values), ())
-        room = sim.settings.max_seq_len - len(self._prompt)
-        if room <= 0:
-            raise bad_request(f"prompt of {len(self._prompt)} tokens exceeds max_seq_len")
-        limit = min(values["max_output_tokens"] or room, room)
-        seed = choose_seed(None, values["temperature"], sim.rng)
-        self._plan = plan_sequence(self._prompt, 0, Sampling(max_tokens=limit, seed=seed))
-        self._decoder = SequenceDecoder(self._plan)
-        self._text = ""
-        self._usage = (0, 0)
-        self._sequence = 0
-        self._outbox = Outbox()
+        self._conversation = conversation
+        self._order = order
         self._id = PREFIX + sim.new_id()
-        self._item = f"msg_{sim.new_id()}"
         self._created = int(sim.wall())
-        self._number = sim.next_number()
+        self._items = ItemStream(outbox, sim.new_id, ids=sim.dialect.item_ids)
+        self._streamed: StreamedResponse
 
-    def _submit(self) -> None:
-        plan = self._plan
-        request = EngineRequest(
-            self._number,
-            self._prompt,
-            plan.sampling.max_tokens,
-            ends_after=(plan.ends_after,),
+    def begin(self) -> None:
+        """Say that the response is under way."""
+        response = _for_event(self._response("in_progress", [], None))
+        self._items.event("response.created", response=response)
+        self._items.event("response.in_progress", response=response)
+
+    def sink(self, context: PromptContext) -> "StreamedResponse":
+        """Return what tells of the items."""
+        self._streamed = StreamedResponse(context, self._items)
+        return self._streamed
+
+    def finish(self) -> None:
+        """Say the whole response once more."""
+        streamed = self._streamed
+        reply = self._reply(streamed.choice, streamed.context.usage)
+        if self._sim.dialect.stores_streamed:
+            self._keep(reply, streamed.choice)
+        self._items.event(
+            "response.completed", streamed.unsaid, closing=True, response=_for_event(reply)
         )
-        self._sim.driver.submit(request, self)
 
-    def abort(self) -> None:
-        """Stop: the client is gone."""
-        self._sim.driver.abort(self._number)
-        self._outbox.end()
+    def failure(self, message: str) -> bytes | None:  # noqa: ARG002 - as the protocol has it
+        """Tell nothing: the stream is cut."""
+        return None
 
-    def deliver(self, output: Output) -> None:
-        """Take new tokens."""
-        piece = self._decoder.feed(output.new_tokens, last=output.is_last)
-        self._usage = (output.total_tokens, output.cached_tokens)
-        self._text += piece.text
-        if piece.text:
-            self._event("response.output_text.delta", delta=piece.text, **self._place())
+    def body(self, wholes: Sequence[WholePrompt]) -> bytes:
+        """Return the finished response."""
+        (whole,) = wholes
+        reply = self._reply(whole.choices[0], whole.context.usage)
+        self._keep(reply, whole.choices[0])
+        return encode(reply)
 
-    def end(self, record: RequestRecord) -> None:
-        """Close."""
-        if not record.aborted:
-            self._finish()
-        self._outbox.end()
+    def _keep(self, reply: dict[str, Any], choice: Choice) -> None:
+        if not self._values["store"] or not self._sim.responses.enabled:
+            return
+        said = [{"role": "assistant", "content": choice.text.strip()}]
+        self._sim.responses.keep(self._id, Stored(encode(reply), [*self._conversation, *said]))
 
-    async def stream(self, send: Send) -> None:
-        """Send typed events."""
-        self._begin()
-        self._submit()
-        await start_events(send)
-        while not self._outbox.ended or self._outbox.frames:
-            for frame in await self._outbox.take():
-                body = {"type": "http.response.body", "body": frame.body, "more_body": True}
-                await send(body)
-        await send(END)
+    def _reply(self, choice: Choice, usage: Usage) -> dict[str, Any]:
+        status = "incomplete" if choice.ending.finish_reason == "length" else "completed"
+        return self._response(status, self._output(choice), usage)
 
-    async def whole(self, send: Send) -> None:
-        """Send the finished response."""
-        self._submit()
-        while not self._outbox.ended:
-            await self._outbox.take()
-            await asyncio.sleep(0)
-        await send_body(send, 200, encode(self._response("completed")))
+    def _output(self, choice: Choice) -> list[Item]:
+        new_id, items = self._sim.new_id, []
+        if choice.text and choice.call is None:
+            items.append(message_item(f"msg_{new_id()}", choice.text.strip(), "completed"))
+        if choice.reasoning:
+            thought = reasoning_item(f"rs_{new_id()}", choice.reasoning.strip(), None)
+            items.insert(0 if self._sim.settings.harmony else len(items), thought)
+        if choice.call is not None:
+            _, call = choice.call
+            items.append(call_item(new_id, call.name, call.arguments))
+        return items
 
-    def _place(self) -> dict[str, Any]:
-        return {"item_id": self._item, "output_index": 0, "content_index": 0}
-
-    def _event(self, kind: str, **fields: object) -> None:
-        event = {"type": kind, "sequence_number": self._sequence, **fields}
-        self._sequence += 1
-        self._outbox.put(b"event: %b\ndata: %b\n\n" % (kind.encode(), encode(event)))
-
-    def _begin(self) -> None:
-        self._event("response.created", response=self._response("in_progress"))
-        self._event("response.in_progress", response=self._response("in_progress"))
-        self._event(
-            "response.output_item.added", output_index=0, item=self._message("in_progress")
-        )
-        self._event("response.content_part.added", part=self._part(), **self._place())
-
-    def _finish(self) -> None:
-        self._event("response.output_text.done", text=self._text, **self._place())
-        self._event("response.content_part.done", part=self._part(), **self._place())
-        self._event(
-            "response.output_item.done", output_index=0, item=self._message("completed")
-        )
-        response = self._response("completed")
-        self._event("response.completed", response=response)
-        if self._values["store"]:
-            self._sim.responses[self._id] = encode(response)
-
-    def _part(self) -> dict[str, Any]:
-        return {"type": "output_text", "text": self._text, "annotations": []}
-
-    def _message(self, status: str) -> dict[str, Any]:
-        content = [self._part()] if status == "completed" else []
-        return {
-            "id": self._item,
-            "type": "message",
-            "role": "assistant",
-            "status": status,
-            "content": content,
-        }
-
-    def _response(self, status: str) -> dict[str, Any]:
-        generated, cached = self._usage
-        usage = {
-            "input_tokens": len(self._prompt),
-            "input_tokens_details": {"cached_tokens": cached},
-            "output_tokens": generated,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": len(self._prompt) + generated,
-        }
-        done = status == "completed"
+    def _response(self, status: str, output: list[Item], usage: Usage | None) -> dict[str, Any]:
+        asked = self._values
+        limit = asked["max_output_tokens"]
+        if self._sim.dialect.responses_need_harmony:
+            limit = self._order.samplings[0].max_tokens
+        if not self._sim.dialect.responses_usage:
+            usage = None
         return {
             "id": self._id,
-            "object": "response",
             "created_at": self._created,
+            "instructions": asked["instructions"],
+            "metadata": asked["metadata"],
+            "model": self._sim.settings.own_name,
+            "object": "response",
+            "output": output,
+            "parallel_tool_calls": asked["parallel_tool_calls"],
+            "temperature": _or_one(asked["temperature"]),
+            "tool_choice": asked["tool_choice"],
+            "tools": asked["tools"],
+            "top_p": _or_one(asked["top_p"]),
+            "background": asked["background"],
+            "max_output_tokens": limit,
+            "max_tool_calls": asked["max_tool_calls"],
+            "previous_response_id": asked["previous_response_id"],
+            "prompt": None,
+            "reasoning": asked["reasoning"],
+            "service_tier": asked["service_tier"],
             "status": status,
-            "model": self._values["model"],
-            "output": [self._message(status)] if done else [],
-            "usage": usage if done else None,
-            "error": None,
-            "incomplete_details": None,
+            "text": asked["text"],
+            "top_logprobs": asked["top_logprobs"],
+            "truncation": asked["truncation"],
+            "usage": None if usage is None else _usage(usage),
+            "user": asked["user"],
         }
 
 
-def _messages(values: Mapping[str, Any]) -> list[OpenMessage]:
-    asked = values["input"]
-    if isinstance(asked, str):
-        asked = [OpenMessage(role="user", content=asked)]
-    if values["instructions"]:
-        return [OpenMessage(role="system", content=values["instructions"]), *asked]
-    return list(asked)
+class StreamedResponse:
+    """Tells of the items as tokens come; the driver's sink."""
+
+    def __init__(self, context: PromptContext, items: ItemStream) -> None:
+        self.context = context
+        self.unsaid = 0
+        """Tokens that came since the last words."""
+        self._items = items
+        order = context.order
+        self._parsed = order.tool_call if order.parsed_call else None
+        self._decoder = SequenceDecoder(context.plans[0])
+        self._text = self._reasoning = ""
+        self._per_iter = 1.0
+
+    @property
+    def choice(self) -> Choice:
+        """Return all that came, as the reply that is not streamed has it."""
+        plan = self.context.plans[0]
+        whole = self._parsed if plan.finish_reason == "stop" else None
+        return Choice(
+            index=0,
+            text=self._text,
+            ending=self.context.ending(plan),
+            per_iter=self._per_iter,
+            reasoning=self._reasoning,
+            call=("", whole) if whole else None,
+        )
+
+    def deliver(self, output: Output) -> None:
+        """Tell of new tokens."""
+        context = self.context
+        context.on_output(output)
+        context.cached_tokens = output.cached_tokens
+        context.completion_tokens = output.total_tokens
+        self._per_iter = output.total_tokens / output.decode_iterations
+        piece = self._decoder.feed(output.new_tokens, last=output.is_last)
+        self.unsaid += output.new_tokens
+        self._reasoning += piece.reasoning
+        self._text += piece.text
+        self._say(REASONING, piece.reasoning)
+        if self._parsed is None:
+            self._say(MESSAGE, piece.text)
+
+    def end(self, record: RequestRecord) -> None:
+        """Close what is open, and say so."""
+        if not record.aborted:
+            self._items.close()
+            call = self.choice.call
+            if call is not None and self.context.dialect.streamed_calls:
+                self._items.call(call[1].name, call[1].arguments)
+        self.context.on_end(self.context, record)
+
+    def _say(self, kind: str, text: str) -> None:
+        if text:
+            self._items.say(kind, text, self.unsaid)
+            self.unsaid = 0
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _or_one(asked: float | None) -> float:
+    return 1.0 if asked is None else asked
+
+
+def _for_event(response: dict[str, Any]) -> dict[str, Any]:
+    """Spell a response as it stands in an event: with all keys, and the time as a float."""
+    spelled = {key: response.get(key) for key in EVENT_KEYS}
+    return spelled | {"created_at": float(response["created_at"])}

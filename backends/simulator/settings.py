@@ -5,6 +5,11 @@ from pathlib import Path
 
 from backends.simulator.dialects import Dialect
 
+GENERATE = "generate"
+EMBEDDINGS = "embeddings"
+TASKS = (GENERATE, EMBEDDINGS)
+"""What a server is for: the first is ``trtllm-serve serve``, the second its sub-command."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -26,7 +31,16 @@ class Settings:
     return_perf_metrics: bool = False
     perf_metrics_max_requests: int = 0
     chat_template_in_request: bool = False
+    task: str = GENERATE
+    """Which routes there are."""
+    max_queue_size: int = 2048
+    """Inputs of ``/v1/embeddings`` that may wait."""
     seed: int = 0
+
+    @property
+    def harmony(self) -> bool:
+        """Say whether the model is gpt-oss, which always thinks first."""
+        return "gpt-oss" in self.own_name.lower()
 
     @property
     def own_name(self) -> str:

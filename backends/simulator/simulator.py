@@ -18,6 +18,7 @@ from backends.simulator.faults import FaultPlan
 from backends.simulator.observations import Observations
 from backends.simulator.outbox import Outbox
 from backends.simulator.requestlog import RequestLog
+from backends.simulator.response_store import ResponseStore
 from backends.simulator.settings import Settings
 
 log = logging.getLogger("backends.simulator")
@@ -47,8 +48,7 @@ class Simulator:
     refused_tokens: int = 0
     """Requests that asked for less than one token."""
     clock_offset_s: float = 0.0
-    responses: dict[str, bytes] = field(default_factory=dict)
-    """Stored replies of ``/v1/responses``, by id."""
+    responses: ResponseStore = field(default_factory=ResponseStore)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _engine_task: asyncio.Task[None] | None = None
 

@@ -5,19 +5,17 @@ out and returns what to send instead; None means that the answer is over and was
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
 
-from backends.simulator.connection import Connection
+from backends.simulator.answer_fault import AnswerFault, Process
+from backends.simulator.arrival import Arrival
 from backends.simulator.faults import Fault
-from backends.simulator.frames import DONE, encode
+from backends.simulator.frame_text import change_frame, falsified
 from backends.simulator.outbox import Frame
-from backends.simulator.replies import END, JSON, Send, send_body
-from backends.simulator.requestlog import RequestEntry
+from backends.simulator.replies import END, Send
 
-GARBAGE = b'data: {"id":"chatcmpl-garbage","choices":[{"index":0,"delta":{"content":"\n\n'
 LONG_LINE_BYTES = 4 << 20
 SLOW_CHUNK_S = 0.1
 _CHANGES = {"changed_token", "long_line"}
@@ -25,46 +23,30 @@ _CHANGES = {"changed_token", "long_line"}
 _Action = Callable[[Frame], Awaitable[Frame | None]]
 
 
-class Process(Protocol):
-    """What a fault may do to the whole server."""
-
-    def crash(self) -> None:
-        """Abort the process."""
-        ...
-
-    def silence_engine(self) -> None:
-        """Let the engine die without a word."""
-        ...
-
-    def fail_engine(self) -> None:
-        """Let the engine die and every answer with it."""
-        ...
-
-
-class AnswerFault:
-    """Carries out one answer's fault."""
+class StreamFault(AnswerFault):
+    """Carries out the fault of an answer that may be streamed."""
 
     def __init__(
         self,
         fault: Fault,
         *,
-        entry: RequestEntry,
-        connection: Connection,
+        arrival: Arrival,
         send: Send,
         process: Process,
+        garbage: bytes,
         end_badly: Callable[[], Awaitable[None]],
     ) -> None:
-        """Use ``end_badly`` to end a stream as an error inside the engine does."""
-        self._fault = fault
-        self._entry = entry
-        self._connection = connection
+        """Use ``end_badly`` to end a stream as an error inside the engine does.
+
+        ``garbage`` is an event that is not JSON.
+        """
+        super().__init__(fault, connection=arrival.connection, process=process)
+        self._garbage_event = garbage
+        self._entry = arrival.entry
         self._send = send
-        self._process = process
         self._end_badly = end_badly
         self._fired = False
         self._sent_bytes = 0
-        self._lost = asyncio.Event()
-        connection.watch(self._lost.set)
 
     @cached_property
     def _every(self) -> Mapping[str, _Action]:
@@ -95,40 +77,17 @@ class AnswerFault:
 
     async def before(self, frame: Frame) -> Frame | None:
         """Return what to send for ``frame``; None when the answer was ended here."""
-        kind = self._fault.kind
-        if kind == "cut" and self._fault.at_byte is not None:
-            return await self._cut_at_byte(frame, self._fault.at_byte)
+        kind = self.fault.kind
+        if kind == "cut" and self.fault.at_byte is not None:
+            return await self._cut_at_byte(frame, self.fault.at_byte)
         if kind in self._every:
             return await self._every[kind](frame)
-        if self._fired or self._entry.tokens_sent < self._fault.after_tokens:
+        if self._fired or self._entry.tokens_sent < self.fault.after_tokens:
             return frame
-        if kind in _CHANGES and not frame.tokens:
+        if kind in _CHANGES and (frame.closing or not frame.tokens):
             return frame
         self._fired = True
         return await self._once[kind](frame)
-
-    def release(self) -> None:
-        """Stop watching the connection, which may serve other requests."""
-        self._connection.unwatch(self._lost.set)
-
-    async def lost(self, timeout_s: float | None = None) -> None:
-        """Wait until the socket is closed, or for ``timeout_s`` seconds."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._lost.wait()
-        except TimeoutError:
-            return
-
-    async def strike(self) -> None:
-        """Let a fault of the process happen now, outside any stream."""
-        match self._fault.kind:
-            case "crash":
-                self._process.crash()
-            case "fatal":
-                self._process.silence_engine()
-            case _:
-                self._process.fail_engine()
-        await self.lost()
 
     async def _put(self, body: bytes) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
@@ -148,7 +107,7 @@ class AnswerFault:
         await self.lost()
 
     async def _stall(self, frame: Frame) -> Frame | None:
-        await self.lost(self._fault.s)
+        await self.lost(self.fault.s)
         return None if self._connection.lost else frame
 
     async def _engine_error(self, _frame: Frame) -> None:
@@ -162,7 +121,7 @@ class AnswerFault:
         await self._send(END)
 
     async def _garbage(self, frame: Frame) -> Frame:
-        await self._put(GARBAGE)
+        await self._put(self._garbage_event)
         return frame
 
     async def _crash(self, _frame: Frame) -> None:
@@ -178,73 +137,23 @@ class AnswerFault:
         await self._end_badly()
 
     async def _changed_token(self, frame: Frame) -> Frame:
-        return Frame(with_text(frame.body, falsified), frame.tokens)
+        return replace(frame, body=change_frame(frame.body, falsified))
 
     async def _long_line(self, frame: Frame) -> Frame:
-        size = self._fault.at_byte or LONG_LINE_BYTES
-        return Frame(with_text(frame.body, lambda _: "x" * size), frame.tokens)
+        size = self.fault.at_byte or LONG_LINE_BYTES
+        return replace(frame, body=change_frame(frame.body, lambda _: "x" * size))
 
     async def _slow_chunks(self, frame: Frame) -> Frame | None:
-        await self.lost(self._fault.s or SLOW_CHUNK_S)
+        await self.lost(self.fault.s or SLOW_CHUNK_S)
         return None if self._connection.lost else frame
 
     async def _empty_chunks(self, frame: Frame) -> Frame:
-        if frame.tokens:
-            await self._put(with_text(frame.body, lambda _: "", end=False))
+        if frame.tokens and not frame.closing:
+            await self._put(change_frame(frame.body, lambda _: "", end=False))
         return frame
 
     async def _double_done(self, frame: Frame) -> Frame:
-        return Frame(frame.body.replace(DONE, DONE + DONE), frame.tokens)
+        return replace(frame, body=frame.body * 2) if frame.closing else frame
 
     async def _no_done(self, frame: Frame) -> Frame:
-        return Frame(frame.body.replace(DONE, b""), frame.tokens)
-
-
-def falsified(text: str) -> str:
-    """Return another text of the same length, where there is any."""
-    return text.swapcase() if text.swapcase() != text else text.replace(text[:1], "#", 1)
-
-
-def with_text(frame: bytes, change: Callable[[str], str], *, end: bool = True) -> bytes:
-    """Change the text of one event's choices; ``end`` False takes finish reasons out."""
-    event = json.loads(frame.removeprefix(b"data: "))
-    for choice in event["choices"]:
-        change_choice(choice, change)
-        if not end:
-            choice.pop("finish_reason", None) if "delta" in choice else choice.update(
-                finish_reason=None
-            )
-    return b"data: " + encode(event) + b"\n\n"
-
-
-def change_choice(choice: dict[str, Any], change: Callable[[str], str]) -> None:
-    """Change the text of one choice, streamed or whole, chat or not."""
-    holder = choice.get("delta") or choice.get("message") or choice
-    for key in ("content", "text"):
-        if isinstance(holder.get(key), str):
-            holder[key] = change(holder[key])
-
-
-async def send_whole(
-    answer: AnswerFault, fault: Fault, body: bytes, send: Send, connection: Connection
-) -> None:
-    """Send a whole reply as ``fault`` has it; kinds that only streams have change nothing."""
-    if fault.kind in {"stall", "slow_chunks"}:
-        await answer.lost(fault.s if fault.kind == "stall" else fault.s or SLOW_CHUNK_S)
-    if fault.kind in {"cut", "half_event", "end_early"}:
-        part = body[: fault.at_byte if fault.at_byte is not None else len(body) // 2]
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-        await asyncio.sleep(0)
-        (connection.reset if fault.kind == "cut" else connection.close)()
-        await answer.lost()
-        return
-    if fault.kind == "garbage":
-        body = body[: len(body) // 2]
-    if fault.kind == "changed_token":
-        value = json.loads(body)
-        for choice in value["choices"]:
-            change_choice(choice, falsified)
-        body = encode(value)
-    await send_body(send, 200, body)
+        return replace(frame, body=b"") if frame.closing else frame

@@ -37,6 +37,10 @@ class UnexpectedAnswer(Exception):  # noqa: N818 - names the condition
     """It answered, and not as ``trtllm-serve`` does."""
 
 
+class NoSuchRoute(UnexpectedAnswer):
+    """It has no such route: it was started for another task."""
+
+
 def control_client() -> httpx.AsyncClient:
     """Return an HTTP client fit for `TrtllmClient`, shared by many and closed by the caller."""
     limits = httpx.Limits(
@@ -96,14 +100,30 @@ class TrtllmClient:
         """Have it generate one token: the only proof that the engine works.
 
         Raises:
+            NoSuchRoute: it generates nothing.
             UnexpectedAnswer: it refused, or answered without a token.
         """
         request = {"model": model, "prompt": "hi", "max_tokens": 1, "temperature": 0}
         answer = await self._ask("POST", "/v1/completions", json=request, timeout_s=timeout_s)
+        self._check(answer, "choices", "no token came of one asked for")
+
+    async def embed(self, model: str, *, timeout_s: float) -> None:
+        """Have it embed one word: the same proof of a server of embeddings.
+
+        Raises:
+            NoSuchRoute: it embeds nothing.
+            UnexpectedAnswer: it refused, or answered without an embedding.
+        """
+        request = {"model": model, "input": "hi"}
+        answer = await self._ask("POST", "/v1/embeddings", json=request, timeout_s=timeout_s)
+        self._check(answer, "data", "no embedding came of one asked for")
+
+    def _check(self, answer: httpx.Response, name: str, missing: str) -> None:
         body = _json(answer) if answer.is_success else None
-        if not isinstance(body, dict) or not body.get("choices"):
+        if not isinstance(body, dict) or not body.get(name):
+            kind = NoSuchRoute if answer.status_code == _NOT_FOUND else UnexpectedAnswer
             what = f"status {answer.status_code}: {_shown(answer)}"
-            raise UnexpectedAnswer(f"{self._url}: no token came of one asked for; {what}")
+            raise kind(f"{self._url}: {missing}; {what}")
 
     async def iterations(self) -> list[Any]:
         """Drain ``/metrics``: one object per iteration; empty when idle or not switched on.

@@ -5,6 +5,7 @@ routes that a client must never reach.
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -24,14 +25,16 @@ from gateway.core.errors import (
     RouteNotFound,
     error_body,
 )
-from gateway.core.operation import OPERATIONS
-from gateway.core.snapshot import FleetSnapshot, KeyView, ModelView
+from gateway.core.operation import POSTED, RESPONSE_ID, RETRIEVE, STORED
+from gateway.core.snapshot import FleetSnapshot, ModelView
 from gateway.dataplane import gate
 from gateway.dataplane.handler import DataPlane, Handler
+from gateway.dataplane.opening import BodyOpening, StoredOpening
 from gateway.dataplane.portable import PortableClient
 from gateway.dataplane.serving import Serve
 
 _MODELS = "/v1/models"
+_STORED_PATH = re.compile(RETRIEVE.path.replace(RESPONSE_ID, "([^/]+)"))
 _LOG = logging.getLogger(__name__)
 Snapshots = Callable[[], FleetSnapshot]
 Route = Callable[[HTTPScope], tuple[int, dict[str, Any]]]
@@ -42,7 +45,8 @@ def create_data_app(plane: DataPlane) -> "DataApp":
     models = ModelRoutes(plane.snapshot)
     health = HealthRoutes(plane.snapshot)
     return DataApp(
-        {op.path: Handler(op, plane) for op in OPERATIONS},
+        {op.path: Handler(op, plane, BodyOpening(op, plane)) for op in POSTED},
+        StoredRoutes(plane),
         Litestar(
             [
                 _raw(_MODELS, _replying(models.answer), is_mount=True),
@@ -64,9 +68,12 @@ class DataApp:
     ``send`` is paid for each chunk (docs/decisions/0002-inference-beside-the-framework.md).
     """
 
-    def __init__(self, inference: Mapping[str, Handler], rest: Litestar) -> None:
-        """Serve ``inference`` by exact path."""
+    def __init__(
+        self, inference: Mapping[str, Handler], stored: "StoredRoutes", rest: Litestar
+    ) -> None:
+        """Serve ``inference`` by exact path, stored responses by the id in theirs."""
         self._inference = inference
+        self._stored = stored
         self._rest = rest
 
     @property
@@ -76,11 +83,14 @@ class DataApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        handler = self._inference.get(scope["path"])
-        if handler is None or scope["type"] != ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP:
             await self._rest(scope, receive, send)
-        else:
+        elif (handler := self._inference.get(scope["path"])) is not None:
             await handler(scope, receive, send)
+        elif (found := _STORED_PATH.fullmatch(scope["path"])) is not None:
+            await self._stored.serve(found[1], scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
 
 
 class ModelRoutes:
@@ -104,15 +114,37 @@ class ModelRoutes:
             cards = [
                 _card(model.name, model)
                 for model in snapshot.models.values()
-                if _may_use(key, model)
+                if gate.may_use(key, model)
             ]
             return 200, {"object": "list", "data": cards}
         model = snapshot.find(name)
-        if model is None or not _may_use(key, model):
+        if model is None or not gate.may_use(key, model):
             raise ModelNotFound(
                 f'model "{name}" does not exist; see GET /v1/models', param="model"
             )
         return 200, _card(name, model)
+
+
+class StoredRoutes:
+    """``GET`` and ``DELETE /v1/responses/{id}``."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        """Serve them on ``plane``."""
+        self._plane = plane
+        self._operations = {operation.method: operation for operation in STORED}
+
+    async def serve(
+        self, response_id: str, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one request."""
+        client, method = PortableClient(scope, receive, send), scope["method"]
+        operation = self._operations.get(method)
+        if operation is None:
+            allow = ", ".join(self._operations)
+            await client.fail(MethodNotAllowed("a stored response", method, allow=allow))
+            return
+        opening = StoredOpening(operation, self._plane, response_id, scope["query_string"])
+        await Handler(operation, self._plane, opening).serve(client)
 
 
 class HealthRoutes:
@@ -148,10 +180,6 @@ class HealthRoutes:
 def _only_get(scope: HTTPScope) -> None:
     if scope["method"] not in {"GET", "HEAD"}:
         raise MethodNotAllowed(scope["path"], scope["method"], allow="GET, HEAD")
-
-
-def _may_use(key: KeyView, model: ModelView) -> bool:
-    return key.models is None or model.name in key.models
 
 
 def _card(name: str, model: ModelView) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
+from gateway.core.errors import GatewayError
 from gateway.fleet.errors import (
     BadUrl,
     FleetError,
@@ -28,6 +29,8 @@ from gateway.fleet.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+_LEFT = "client disconnected prematurely"
+"""The framework's words for a client that left, or was given up, before its body was whole."""
 _TYPE = "urn:trtgw:problem:{}"
 _SERVER_ERROR = 500
 _log = logging.getLogger(__name__)
@@ -104,6 +107,18 @@ def problem_response(
     )
 
 
+def as_problem(error: GatewayError) -> tuple[bytes, bytes]:
+    """Return media type and body for a request that is refused before any route sees it."""
+    status = HTTPStatus(error.status)
+    slug = _TYPE.format(_slug(status))
+    problem = Problem(slug, status.phrase, error.status, str(error))
+    return MEDIA_TYPE.encode(), msgspec.json.encode(problem)
+
+
+def _slug(status: HTTPStatus) -> str:
+    return status.phrase.lower().replace(" ", "-")
+
+
 def _on_fleet_error(request: Request[Any, Any, Any], error: FleetError) -> Response[Problem]:
     status, slug, field = _CONDITIONS.get(type(error), (409, "not-possible-now", None))
     extra: dict[str, Any] = {}
@@ -147,7 +162,9 @@ def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[
     status = error.status_code
     if isinstance(error.__cause__, SerializationException):
         return problem_response(400, "bad-request", f"the body is not JSON: {error.detail}")
-    slug = HTTPStatus(status).phrase.lower().replace(" ", "-")
+    slug = _slug(HTTPStatus(status))
+    if error.detail == _LEFT:  # nobody reads this answer
+        return problem_response(400, "bad-request", _LEFT)
     if status >= _SERVER_ERROR:
         return _on_bug(request, error)
     path = request.url.path

@@ -1,4 +1,4 @@
-"""uvicorn as this gateway runs it: on a socket it is given, ended by order and not by signals.
+"""uvicorn as this gateway runs it: on a socket it is given, under limits, ended by order.
 
 Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
 """
@@ -8,15 +8,16 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from litestar.types import ASGIApp
 from typing_extensions import override
 
+from gateway.dataplane.protocol import GuardedProtocol
 from gateway.dataplane.serving import Serve, SpliceProtocol
+from gateway.dataplane.watch import PortLimits, Watch
 
-KEEP_ALIVE_S = 75
-"""Above what load balancers keep idle connections for, so that it is them who close."""
 _BACKLOG = 2048
 _LAST_REQUESTS_S = 0.3
 """At the end: how long a connection that has just been made may take to send its request."""
@@ -29,23 +30,32 @@ class HttpServer(uvicorn.Server):
         self,
         app: ASGIApp,
         *,
+        limits: PortLimits | None = None,
+        protocol: type[GuardedProtocol] = GuardedProtocol,
         on_started: Callable[[], None] | None = None,
         linger_s: int | None = None,
         spliced: Mapping[bytes, Serve] | None = None,
     ) -> None:
-        """Serve ``app``.
+        """Serve ``app``; made where the event loop runs.
 
         Args:
             app: the application.
-            spliced: for these paths, what answers in its stead, straight into the transport.
+            limits: what clients may do; None: the data port's, as they are by default.
+            protocol: speaks HTTP on each connection.
+            spliced: for these paths, what answers instead, straight into the transport; then
+                ``protocol`` is this gateway's own.
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
         """
         self._on_started = on_started
+        watch = Watch(limits or PortLimits())
+        guarded: Callable[..., GuardedProtocol] = partial(protocol, watch=watch)
+        if spliced is not None:
+            guarded = partial(SpliceProtocol, watch=watch, spliced=spliced)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(SpliceProtocol, spliced=spliced or {}),  # type: ignore[arg-type]  # typed as a class
+                http=cast("type[Any]", guarded),  # called like the class
                 loop="none",
                 ws="none",
                 lifespan="off",
@@ -55,7 +65,6 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=linger_s,
             )
         )

@@ -41,8 +41,6 @@ def unused(config: Config) -> list[tuple[KeyPath, str]]:
 
 
 _UNUSED: tuple[KeyPath, ...] = (
-    ("server", "header_s"),
-    ("server", "body_s"),
     ("state", "redis_url"),
     ("telemetry", "log", "prefix_chain"),
     ("docker",),

@@ -59,9 +59,9 @@ class Server(Section):
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_WORKERS)] = "auto"
     """Worker processes; auto: one per core."""
     header_s: PositiveSeconds = 5.0
-    """How long a client may take to send its request's head."""
+    """How long a client may take to send its request's head; on the admin port too."""
     body_s: PositiveSeconds = 30.0
-    """How long a client may take to send its request's body."""
+    """How long it may take for the body; 1 s more for each 16 KiB of it that came."""
     drain_delay_s: Seconds = 5.0
     """At the end: from not ready to accepting no more, so that load balancers notice."""
     grace_s: Seconds = 600.0

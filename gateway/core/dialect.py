@@ -1,24 +1,29 @@
 """Shape a request for the trtllm-serve that it goes to.
 
-Rule: whatever is changed is changed here, from the table in `gateway.core.fields`; the rest of
+Rule: whatever is changed is changed here, from the tables in `core.field_tables`; the rest of
 the body goes out as the bytes that came in.
 """
-
-from dataclasses import replace
 
 import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import UnsupportedByReplica
-from gateway.core.fields import DIALECTS, FIELDS, Missing
+from gateway.core.field_tables import ACCEPTED, field_of
+from gateway.core.fields import DIALECTS, Missing
+from gateway.core.operation import CHAT, Operation
 from gateway.core.request import InferenceRequest
+from gateway.core.splice import splice
 
 _USAGE = b'{"include_usage":true}'
-_USAGE_EVERYWHERE = b'{"include_usage":true,"continuous_usage_stats":true}'
-_REPLACED = frozenset({"model", "stream_options", "max_tokens", "max_completion_tokens"})
+_ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
+"""What most clients send."""
+_OPTIONS = msgspec.json.Decoder(dict[str, Raw])
+_CONTINUOUS = "continuous_usage_stats"
+_OPTION_NAMES = frozenset({"include_usage", _CONTINUOUS})
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
 _REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
+_SALT_SINCE = DIALECTS.index("1.1")
 
 
 def era(dialect: str) -> int:
@@ -29,55 +34,122 @@ def era(dialect: str) -> int:
 def needs(request: InferenceRequest) -> tuple[int, str | None]:
     """Return the oldest era that can serve ``request``, and the field that asks for it.
 
-    `NEVER` (an era past the last) where no trtllm-serve can.
+    `NEVER` (an era past the last) where no trtllm-serve can. No field, where it is the endpoint
+    itself that is this young.
     """
-    table = FIELDS[request.operation.name]
-    oldest, name = 0, None
-    for key in request.fields:
-        field = table[key]
-        if field.missing is Missing.REFUSE and field.since > oldest:
-            oldest, name = field.since, key
+    operation = request.operation
+    oldest, name = DIALECTS.index(operation.since), None
+    if request.fields and not request.fields.keys() <= ACCEPTED[operation.name][0]:
+        for key in request.fields:
+            field = field_of(operation.name, key)
+            if field is not None and field.missing is Missing.REFUSE and field.since > oldest:
+                oldest, name = field.since, key
     if request.best_of > 1 and oldest < _MULTIPLE_SINCE:
         oldest, name = _MULTIPLE_SINCE, "n" if request.n > 1 else "best_of"
-    if oldest < _REQUIRED_TOOL_SINCE and request.fields.get("tool_choice") == _REQUIRED:
+    required = operation is CHAT and request.fields.get("tool_choice") == _REQUIRED
+    if required and oldest < _REQUIRED_TOOL_SINCE:
         oldest, name = _REQUIRED_TOOL_SINCE, "tool_choice"
     return oldest, name
 
 
-def unsupported(field: str, dialects: list[str]) -> UnsupportedByReplica:
-    """Say that none of a model's replicas, of ``dialects``, does what ``field`` asks."""
+def unsupported(
+    request: InferenceRequest, field: str | None, dialects: list[str]
+) -> UnsupportedByReplica:
+    """Say that none of a model's replicas, of ``dialects``, does what is asked.
+
+    ``field`` asks for it; None: the endpoint itself.
+    """
     known = ", ".join(sorted(set(dialects)))
+    asked = f'field "{field}"' if field is not None else request.operation.path
     return UnsupportedByReplica(
-        f'field "{field}" asks for what this model\'s replicas (TensorRT-LLM {known}) lack',
-        param=field,
+        f"{asked} asks for what this model's replicas (TensorRT-LLM {known}) lack", param=field
     )
 
 
-def body_for(request: InferenceRequest, *, source: str, dialect: str) -> bytes:
-    """Return the JSON body that a replica of ``dialect`` gets, with ``source`` as its model.
+def body_for(
+    request: InferenceRequest, *, source: str, dialect: str
+) -> tuple[bytes | memoryview, ...]:
+    """Return the JSON body that a replica of ``dialect`` gets, in pieces.
 
-    The caller has checked `needs`. A stream always asks for its usage event: token counts are
-    exact only from the engine, and the relay takes the event out again where the client did not
-    want it.
+    The caller has checked `needs`. What is changed:
+
+    * ``model`` is the replica's own name, ``source``.
+    * What its trtllm-serve would refuse and the answer does not depend on is left out.
+    * A stream always asks for its usage event: token counts are exact only from the engine, and
+      the relay takes the event out again where the client did not want it.
+    * A limit of tokens has one name, where the client set one or the configuration does.
+    * The cache is asked to keep tenants apart, where it can.
+    * A stored response that it goes on from has the replica's own id.
+
+    Where nothing is changed, the body itself is the only piece; without a body there is none.
     """
-    table = FIELDS[request.operation.name]
-    place = era(dialect)
-    parts = [b'"model":' + msgspec.json.encode(source)]
-    for key, raw in request.fields.items():
-        if key not in _REPLACED and table[key].since <= place:
-            parts.append(b'"%b":%b' % (key.encode(), raw))
-    if request.max_tokens is not None:
-        parts.append(b'"%b":%d' % (_limit_name(request), request.max_tokens))
-    if request.stream:
-        options = _USAGE_EVERYWHERE if request.usage_everywhere else _USAGE
-        parts.append(b'"stream_options":' + options)
-    return b"{" + b",".join(parts) + b"}"
+    operation, place, body = request.operation, era(dialect), request.body
+    if not body.data:
+        return ()
+    edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
+    inserted: list[bytes] = []
+    accepted = ACCEPTED[operation.name][place]
+    if not accepted.issuperset(body.fields):
+        edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
+    if request.model != source or body.names.count("model") > 1:
+        edits["model"] = msgspec.json.encode(source)
+    if operation.limits:
+        _limit_tokens(request, place, edits, inserted)
+    if request.refers_to is not None:
+        edits[operation.refers_by] = msgspec.json.encode(request.refers_to.upstream_id)
+    if request.stream and operation.usage_on_request:
+        _ask_for_usage(request, edits, inserted)
+    if request.cache_salt is not None and operation is CHAT and place >= _SALT_SINCE:
+        inserted.append(b'"cache_salt":"%b"' % request.cache_salt.encode())
+    return splice(body, edits, inserted)
 
 
-def _limit_name(request: InferenceRequest) -> bytes:
-    # One of the two names only: chat refuses both at once, completions knows just the first.
-    chat = request.operation.name == "chat" and "max_completion_tokens" in request.fields
-    return b"max_completion_tokens" if chat else b"max_tokens"
+def _accepts(operation: Operation, name: str, place: int) -> bool:
+    field = field_of(operation.name, name)
+    return field is not None and field.since <= place
+
+
+def _limit_tokens(
+    request: InferenceRequest,
+    place: int,
+    edits: dict[str, bytes | None],
+    inserted: list[bytes],
+) -> None:
+    sent, given, limits = request.body.fields, request.fields, request.operation.limits
+    most, usual = request.max_tokens, limits[-1]
+    if limits[0] not in sent and (most is None or usual in given):
+        return
+    # Chat takes either name, but not both at once; completions knows just one.
+    names = [name for name in limits if name in sent]
+    own = next((name for name in names if name in given), None)
+    if own is None and most is not None:
+        edits.update(dict.fromkeys(names))
+        inserted.append(b'"%b":%d' % (usual.encode(), most))
+        return
+    stays = own or (names[-1] if names else usual)
+    edits.update((name, None) for name in names if name != stays)
+    if own is not None and not _accepts(request.operation, own, place):
+        inserted.append(b'"%b":%b' % (usual.encode(), given[own]))
+
+
+def _ask_for_usage(
+    request: InferenceRequest, edits: dict[str, bytes | None], inserted: list[bytes]
+) -> None:
+    raw = request.fields.get("stream_options")
+    if raw is None:
+        if "stream_options" in request.body.fields:
+            edits["stream_options"] = _USAGE
+        else:
+            inserted.append(b'"stream_options":' + _USAGE)
+        return
+    if raw in _ASKS:
+        return
+    options = _OPTIONS.decode(raw)
+    if not request.usage_wanted or not options.keys() <= _OPTION_NAMES:
+        # To trtllm-serve running counts are a part of the others: without those there are none.
+        running = request.usage_wanted and _CONTINUOUS in options
+        kept = {_CONTINUOUS: options[_CONTINUOUS]} if running else {}
+        edits["stream_options"] = msgspec.json.encode({"include_usage": True, **kept})
 
 
 def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
@@ -85,8 +157,6 @@ def with_max_tokens(request: InferenceRequest, limit: int) -> InferenceRequest:
 
     Without one trtllm-serve reserves cache up to the model's whole context for each request.
     """
-    if request.max_tokens is not None:
+    if not request.operation.limits or request.max_tokens is not None:
         return request
-    fields = {k: v for k, v in request.fields.items() if k != "max_completion_tokens"}
-    fields["max_tokens"] = Raw(b"%d" % limit)
-    return replace(request, fields=fields, max_tokens=limit)
+    return msgspec.structs.replace(request, max_tokens=limit)

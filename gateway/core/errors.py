@@ -5,7 +5,7 @@ shapes. Codes and types: interfaces, "Data port".
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -42,6 +42,11 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
 
+    def because(self, reason: str) -> Self:
+        """Return the same failure with ``reason`` after its message."""
+        message = f"{self}; {reason}"
+        return type(self)(message, param=self.param, retry_after_s=self.retry_after_s)
+
 
 class GatewayInternal(GatewayError):  # noqa: N818 - names the condition, as all below
     """Something in the gateway itself broke."""
@@ -63,6 +68,15 @@ class UnsupportedByReplica(InvalidRequest):
     """The request asks for something that no replica of this model can do."""
 
     code = "unsupported_by_replica"
+
+
+class RouteMissing(UnsupportedByReplica):
+    """A replica lacks the endpoint: it is of a release, or was started for a task, without it.
+
+    Another one may have it.
+    """
+
+    retryable = True
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -99,6 +113,13 @@ class RouteNotFound(InvalidRequest):
     code = "not_found"
 
 
+class ResponseNotFound(InvalidRequest):
+    """No such response is stored, or no longer, or it is not this key's."""
+
+    status = 404
+    code = "not_found"
+
+
 class MethodNotAllowed(InvalidRequest):
     """The path exists, with another method."""
 
@@ -118,6 +139,24 @@ class RequestTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class HeadTooLarge(RequestTooLarge):
+    """The request's head is over a limit of the port."""
+
+    status = 431
+    code = "request_head_too_large"
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not come whole in the time allowed.
+
+    OpenAI's SDKs would send it again three times, as slowly.
+    """
+
+    status = 408
+    code = "request_timeout"
+    client_may_retry = False
+
+
 class UpstreamError(GatewayError):
     """A replica answered with a failure of its own."""
 
@@ -127,6 +166,15 @@ class UpstreamError(GatewayError):
     retryable = True
     client_may_retry = False
     attempt_outcome = AttemptOutcome.HTTP_5XX
+
+
+class ReplicaBusy(UpstreamError):  # noqa: N818
+    """A replica has a queue of its own, and that is full: others may have room."""
+
+    status = 503
+    code = "server_overloaded"
+    client_may_retry = True
+    attempt_outcome = AttemptOutcome.HTTP_4XX
 
 
 class UpstreamConnectFailed(UpstreamError):  # noqa: N818
@@ -215,15 +263,19 @@ def error_type(status: int) -> str:
     return _TYPES.get(status, default)
 
 
-def error_body(error: GatewayError) -> bytes:
-    """Render ``error`` as the JSON body that OpenAI's SDKs understand."""
-    body = {
+def described(error: GatewayError) -> dict[str, str | None]:
+    """Return OpenAI's ``error`` object for ``error``."""
+    return {
         "message": str(error),
         "type": error_type(error.status),
         "param": error.param,
         "code": error.code,
     }
-    return msgspec.json.encode({"error": body})
+
+
+def error_body(error: GatewayError) -> bytes:
+    """Render ``error`` as the JSON body that OpenAI's SDKs understand."""
+    return msgspec.json.encode({"error": described(error)})
 
 
 def error_event(error: GatewayError) -> bytes:

@@ -20,6 +20,7 @@ _NOT_PLAIN = bytes(range(0x20)) + b'"\\'
 _PLAIN = bytes(byte for byte in range(256) if byte not in _NOT_PLAIN)
 _LONGEST_ID = 64
 _LONGEST_SIZE = 10
+_MOST_LAYOUTS = 64
 
 
 def _head_of(length: int) -> bytes:
@@ -29,6 +30,11 @@ def _head_of(length: int) -> bytes:
         if len(head) == digits + 2:
             return head
     return b"\n"  # begins no chunk
+
+
+_Layout = tuple[bytes, int, int, bytes]
+"""Of HTTP chunks of one length: all before the id, where that ends, where the text begins, and
+what the client gets before the text."""
 
 
 class Likeness:
@@ -52,41 +58,43 @@ class Likeness:
         self._tail = after_text + b"\r\n"
         self._tail_at = -len(self._tail)
         self._shown_lead = shown_lead
-        self._by_length: dict[int, tuple[bytes, int, bytes]] = {}
-        """By the length of an HTTP chunk: all before the text, where that begins, and what the
-        client gets before the text."""
+        self._by_length: dict[int, _Layout] = {}
 
     def reframed(self, raw: bytes) -> bytes | None:
         """Return the HTTP chunk that the client gets for the replica's.
 
         None where ``raw`` is anything but one whole HTTP chunk with one event of this likeness.
         """
-        known = self._by_length.get(len(raw))
-        if known is None or not raw.startswith(known[0]):
-            known = self._anew(raw)
-        if raw.endswith(self._tail):
-            text = raw[known[1] : self._tail_at]
+        known = self._by_length.get(len(raw)) or self._measured(raw)
+        if known is None:
+            return None
+        before_id, id_end, text_at, shown = known
+        if (
+            raw.startswith(before_id)
+            and raw.startswith(self._after_id, id_end)
+            and raw.endswith(self._tail)
+            and raw[len(before_id) : id_end].isalnum()
+        ):
+            text = raw[text_at : self._tail_at]
             if text and not text.translate(None, _PLAIN) and (text.isascii() or _is_utf8(text)):
-                return b"%b%b%b" % (known[2], text, self._tail)
+                return b"%b%b%b" % (shown, text, self._tail)
+        del self._by_length[len(raw)]  # it may have been measured on another kind of event
         return None
 
-    def _anew(self, raw: bytes) -> tuple[bytes, int, bytes]:
-        """Look at a chunk of a length or with an id not seen before."""
+    def _measured(self, raw: bytes) -> "_Layout | None":
+        """Look at a chunk of a length that was not seen before."""
         length = len(raw)
-        head = _head_of(length)
-        id_at = len(head) + len(self._before_id)
-        id_end = raw.find(b'"', id_at, id_at + _LONGEST_ID)
-        if (
-            not raw.startswith(head + self._before_id)
-            or not raw.startswith(self._after_id, id_end)
-            or not raw[id_at:id_end].isalnum()
-        ):
-            return b"", length, b""
+        before_id = _head_of(length) + self._before_id
+        id_end = raw.find(b'"', len(before_id), len(before_id) + _LONGEST_ID)
         text_at = id_end + len(self._after_id)
-        size = len(self._shown_lead) + (length - 2 - text_at)
-        known = raw[:text_at], text_at, b"%x\r\n%b" % (size, self._shown_lead)
-        self._by_length[length] = known
-        return known
+        size = len(self._shown_lead) + length - 2 - text_at
+        if id_end < 0 or size < 0:
+            return None
+        shown = b"%x\r\n%b" % (size, self._shown_lead)
+        if len(self._by_length) >= _MOST_LAYOUTS:
+            self._by_length.clear()
+        layout = self._by_length[length] = before_id, id_end, text_at, shown
+        return layout
 
 
 def whole_chunk(raw: bytes, start: int) -> int:

@@ -67,7 +67,7 @@ class RequestFacts:
 
     started_at: float
     operation: str
-    """``completions`` or ``chat``."""
+    """Name of one of `gateway.core.operation`."""
     request_id: str = ""
     model: str = "other"
     """The configured name; ``other`` for any name that is not configured."""

@@ -65,6 +65,8 @@ class ModelView:
     """Unix seconds since when the gateway offers it; constant, unlike trtllm-serve's own."""
     aliases: tuple[str, ...] = ()
     replicas: tuple[ReplicaView, ...] = ()
+    away: tuple[ReplicaId, ...] = ()
+    """Replicas that get no requests now and may come back with what they have in memory."""
     loading: bool = False
     """No replica is ready, but one is on its way: `model_loading`, not `no_replica`."""
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -82,7 +84,7 @@ class KeyView:
     models: tuple[str, ...] | None = None
     """Models it may use; None for all."""
     fields: frozenset[str] | None = frozenset()
-    """Scoped request fields (`gateway.core.fields`) that it may send; None for all."""
+    """Scoped request fields (`core.field_tables`) that it may send; None for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,11 @@ class AnswerStream:
         """Whether what comes next begins an event."""
         return not self._reader.unfinished
 
+    @property
+    def next_number(self) -> int:
+        """0: chunks have no ``sequence_number``."""
+        return 0
+
     def closed(self) -> None:
         """Say that the replica ended its answer.
 

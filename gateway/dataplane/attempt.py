@@ -6,14 +6,13 @@ The frame of `run` owns the answer: it is given back however the try ends.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.core.answers import StreamReader, read_reply, stream_reader
 from gateway.core.dialect import body_for
 from gateway.core.outcome import AttemptFacts, RequestFacts
 from gateway.core.patience import Patience
 from gateway.core.refusal import refusal
 from gateway.core.snapshot import ReplicaView
-from gateway.core.stream import AnswerStream
 from gateway.core.usage import Usage
-from gateway.core.whole import read_whole
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.relay import collect, waited
@@ -53,7 +52,7 @@ class Attempt:
         try:
             if answer.status != _OK:
                 reply = await collect(answer, client, patience, limit=_MOST_ERROR_BYTES)
-                raise refusal(answer.status, reply)
+                raise refusal(answer.status, reply, exchange.request.operation)
             if exchange.request.stream:
                 await self._stream(answer, patience)
             else:
@@ -91,8 +90,9 @@ class Attempt:
             if self.trace.tracestate:
                 headers += b"tracestate: %b\r\n" % self.trace.tracestate
         return await upstream.ask(
-            request.operation.path,
+            request.route,
             body_for(request, source=replica.source, dialect=replica.dialect),
+            method=request.operation.method,
             headers=headers,
             connect_s=self.exchange.model.timeouts.connect_s,
             wait=wait,
@@ -100,8 +100,7 @@ class Attempt:
 
     async def _stream(self, answer: Answer, patience: Patience) -> None:
         facts, client = self.exchange.facts, self.exchange.client
-        stream = AnswerStream(self.exchange.request, self.exchange.identity)
-
+        stream = stream_reader(self.exchange.request, self.exchange.naming, self.replica.id)
         facts.gaps_s = stream.meter.gaps_s  # grows as it streams: metrics look on meanwhile
 
         def first(arrived_at: float) -> None:
@@ -111,19 +110,21 @@ class Attempt:
         try:
             await client.relay(answer, stream, patience, first)
         finally:
+            client.next_number = stream.next_number
             if client.content_sent:  # else another replica's stream may yet be this request's
                 _note_stream(facts, stream)
 
     async def _reply(self, answer: Answer, patience: Patience) -> None:
         body = await collect(answer, self.exchange.client, patience, limit=_MOST_REPLY_BYTES)
-        whole, shown = read_whole(body, self.exchange.request, self.exchange.identity)
+        exchange = self.exchange
+        whole = read_reply(body, exchange.request, exchange.naming, self.replica.id)
         self.exchange.facts.finish_reasons = whole.finish_reasons
         _note_usage(self.exchange.facts, whole.usage)
         self.exchange.client.content_sent = True
-        await self.exchange.client.reply(_OK, shown)
+        await self.exchange.client.reply(_OK, whole.body)
 
 
-def _note_stream(facts: RequestFacts, stream: AnswerStream) -> None:
+def _note_stream(facts: RequestFacts, stream: StreamReader) -> None:
     meter = stream.meter
     facts.first_content_at = meter.first_at
     facts.last_content_at = None if meter.first_at is None else meter.last_at

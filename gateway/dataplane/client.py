@@ -11,9 +11,10 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol
 
+from gateway.core.answers import StreamReader
 from gateway.core.errors import GatewayError, MethodNotAllowed, RequestTooLarge
+from gateway.core.operation import ErrorShape
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 
 Header = tuple[bytes, bytes]
@@ -55,6 +56,10 @@ class Client(Protocol):
         """Serves this request, and is cancelled when the client leaves."""
         ...
 
+    errors: ErrorShape
+    """In which it is told of failures."""
+    next_number: int
+    """The ``sequence_number`` of the next event of its stream."""
     headers: list[Header]
     """Sent with whatever status line goes out."""
     status: int
@@ -86,7 +91,7 @@ class Client(Protocol):
         ...
 
     async def relay(
-        self, answer: Answer, stream: AnswerStream, patience: Patience, on_first: OnFirst
+        self, answer: Answer, stream: StreamReader, patience: Patience, on_first: OnFirst
     ) -> None:
         """Stream until the answer is complete and the client has it.
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from gateway.core.errors import GatewayError, error_body, error_event
+from gateway.core.answers import StreamReader
+from gateway.core.error_shapes import body_of, event_of
+from gateway.core.errors import GatewayError
+from gateway.core.operation import ErrorShape
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import (
     PING,
@@ -69,11 +71,13 @@ class DirectClient:
         "asked",
         "body_parts",
         "content_sent",
+        "errors",
         "finished",
         "gone",
         "headers",
         "keep_alive",
         "method",
+        "next_number",
         "paused",
         "sent",
         "status",
@@ -102,6 +106,8 @@ class DirectClient:
         self.sent = sent
         self.asked: Mapping[bytes, bytes] = dict(sent)
         self.task: asyncio.Task[Any] | None = None
+        self.errors = ErrorShape.CHUNK
+        self.next_number = 0
         self.headers: list[Header] = []
         self.status = 0
         self.content_sent = False
@@ -170,7 +176,7 @@ class DirectClient:
         return Leaving(self.task, self._watch, lambda: self.finished)
 
     async def relay(
-        self, answer: Answer, stream: AnswerStream, patience: Patience, on_first: OnFirst
+        self, answer: Answer, stream: StreamReader, patience: Patience, on_first: OnFirst
     ) -> None:
         """See `Client.relay`."""
         self._splice = splice = Splice(answer, stream, self, on_first)
@@ -218,9 +224,11 @@ class DirectClient:
     async def fail(self, error: GatewayError) -> None:
         """See `Client.fail`."""
         if not self.status:
-            await self.reply(error.status, error_body(error), more=failure_headers(error))
+            await self.reply(
+                error.status, body_of(error, self.errors), more=failure_headers(error)
+            )
         elif not self.gone:
-            event = error_event(error)
+            event = event_of(error, self.errors, self.next_number)
             last = b"%x\r\n%b\r\n" % (len(event), event) + _LAST_CHUNK
             self._line.transport.write(last)
             self._end()

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from gateway.core.chunks import Identity
+from gateway.core.answers import Naming
 from gateway.core.outcome import RequestFacts
 from gateway.core.request import InferenceRequest
+from gateway.core.session import session_id
 from gateway.core.snapshot import ModelView, ReplicaView
 from gateway.dataplane.client import Client, Header
 from gateway.telemetry.tracer import RequestTrace
@@ -18,10 +19,15 @@ class Exchange:
     model: ModelView
     client: Client
     facts: RequestFacts
-    identity: Identity
+    naming: Naming
     trace: RequestTrace | None
     """None where nothing is traced: then no span is made at all."""
     expose_replica: bool
+
+    @property
+    def session(self) -> bytes | None:
+        """Which session the request belongs to; None where it names none."""
+        return session_id(self.client.asked, self.request.fields)
 
     def answer_headers(self, replica: ReplicaView, attempt: int, at: float) -> list[Header]:
         """Return the headers of an answer by ``replica``, whose request goes out ``at``."""

@@ -22,8 +22,10 @@ def request_id(headers: Headers) -> str | None:
     return text if text.isprintable() and text.isascii() else None
 
 
-def admit(headers: Headers, snapshot: FleetSnapshot) -> KeyView:
+def admit(headers: Headers, snapshot: FleetSnapshot, also: bytes = b"") -> KeyView:
     """Return the key that a request came with.
+
+    It may come in the header ``also``, if that is given, where there is no ``authorization``.
 
     Raises:
         InvalidApiKey: there is none, or nobody knows it.
@@ -32,10 +34,13 @@ def admit(headers: Headers, snapshot: FleetSnapshot) -> KeyView:
     if snapshot.keys is None:
         _check_host(headers, snapshot)
         return _ANYONE
-    value = headers.get(b"authorization") or b""
+    value = headers.get(b"authorization")
+    if not value:
+        value = b"Bearer " + headers.get(also, b"") if also else b""
     scheme, _, secret = value.partition(b" ")
     if scheme.lower() != b"bearer" or not secret:
-        raise InvalidApiKey("no API key: send it as `Authorization: Bearer KEY`")
+        other = f" or `{also.decode()}: KEY`" if also else ""
+        raise InvalidApiKey(f"no API key: send it as `Authorization: Bearer KEY`{other}")
     key = snapshot.keys.get(digest_key(secret.strip(), snapshot.key_pepper))
     if key is None:
         raise InvalidApiKey("this API key is not known")
@@ -62,13 +67,17 @@ def find_model(snapshot: FleetSnapshot, name: str, key: KeyView) -> ModelView:
         ModelNotFound: it does not exist, or ``key`` may not use it.
     """
     model = snapshot.find(name)
-    allowed = key.models is None or (model is not None and model.name in key.models)
-    if model is None or not allowed:
+    if model is None or not may_use(key, model):
         raise ModelNotFound(
             f'model "{name}" does not exist, or this key may not use it; see GET /v1/models',
             param="model",
         )
     return model
+
+
+def may_use(key: KeyView, model: ModelView) -> bool:
+    """Say whether ``key`` may use ``model``."""
+    return key.models is None or model.name in key.models
 
 
 def declared_bytes(headers: Headers) -> int | None:

@@ -12,20 +12,15 @@ from typing import Any, Protocol
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.core.body import cut
-from gateway.core.chunks import Identity
-from gateway.core.dialect import with_max_tokens
 from gateway.core.errors import (
     GatewayError,
     GatewayInternal,
     MethodNotAllowed,
-    RequestTooLarge,
     ShuttingDown,
 )
 from gateway.core.operation import Operation
 from gateway.core.outcome import Outcome, RequestFacts
-from gateway.core.request import model_name, parse
-from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
+from gateway.core.snapshot import FleetSnapshot, KeyView
 from gateway.dataplane import gate
 from gateway.dataplane.client import Client, ClientLeft
 from gateway.dataplane.exchange import Exchange
@@ -69,15 +64,29 @@ class DataPlane:
     """Tasks of the requests that are being served."""
 
 
+class Opening(Protocol):
+    """Reads what a client asks for."""
+
+    async def __call__(
+        self, client: Client, snapshot: FleetSnapshot, key: KeyView, facts: RequestFacts
+    ) -> Exchange:
+        """Return the checked request; ``facts`` learn its model and when it was read.
+
+        Raises:
+            GatewayError: it is none that can be served.
+            ClientLeft: it never came to its end.
+        """
+        ...
+
+
 class Handler:
     """Serves one operation, as an ASGI application or to a client of any other kind."""
 
-    def __init__(self, operation: Operation, plane: DataPlane) -> None:
-        """Serve ``operation`` on ``plane``."""
+    def __init__(self, operation: Operation, plane: DataPlane, opening: Opening) -> None:
+        """Serve ``operation`` on ``plane``; ``opening`` reads what is asked for."""
         self._operation = operation
         self._plane = plane
-        self._seen: FleetSnapshot | None = None
-        self._ceiling = Limits()
+        self._open = opening
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request of an ASGI server."""
@@ -88,6 +97,7 @@ class Handler:
         plane = self._plane
         facts = RequestFacts(started_at=plane.clock(), operation=self._operation.name)
         facts.request_id = gate.request_id(client.asked) or f"req-{plane.new_id()}"
+        client.errors = self._operation.errors
         client.headers = [(b"x-request-id", facts.request_id.encode())]
         trace = plane.tracer.begin(client.sent, facts)
         plane.running.add(client.task)
@@ -113,56 +123,17 @@ class Handler:
     async def _serve(
         self, client: Client, facts: RequestFacts, trace: RequestTrace | None
     ) -> None:
-        plane = self._plane
+        plane, operation = self._plane, self._operation
         snapshot = plane.snapshot()
-        if client.method != "POST":
-            raise MethodNotAllowed(self._operation.path, client.method, allow="POST")
-        key = gate.admit(client.asked, snapshot)
+        if client.method != operation.method:
+            raise MethodNotAllowed(operation.path, client.method, allow=operation.method)
+        key = gate.admit(client.asked, snapshot, operation.key_header)
         facts.key_id, facts.tenant = key.id, key.tenant
-        body = await client.body(
-            declared=gate.declared_bytes(client.asked), limit=self._most(snapshot).body_bytes
-        )
-        facts.body_read_at = plane.clock()
-        exchange = self._exchange(body, snapshot, key, client, facts)
+        exchange = await self._open(client, snapshot, key, facts)
         exchange.trace = trace
         plane.recorder.admitted(facts)
         async with client.leaving(write_s=exchange.model.timeouts.client_write_s):
             await plane.pipeline.serve(exchange)
-
-    def _most(self, snapshot: FleetSnapshot) -> Limits:
-        if snapshot is not self._seen:
-            self._seen, self._ceiling = snapshot, gate.ceiling(snapshot)
-        return self._ceiling
-
-    def _exchange(
-        self,
-        body: bytes,
-        snapshot: FleetSnapshot,
-        key: KeyView,
-        client: Client,
-        facts: RequestFacts,
-    ) -> Exchange:
-        fields = cut(body, depth=self._most(snapshot).depth)
-        name = model_name(fields)
-        model = gate.find_model(snapshot, name, key)
-        facts.model = model.name
-        limits = model.limits
-        if len(body) > limits.body_bytes:
-            raise RequestTooLarge(
-                f"the request body is over this model's limit of {limits.body_bytes} bytes"
-            )
-        request = parse(self._operation, fields, limits, scopes=key.fields)
-        if limits.default_max_tokens is not None:
-            request = with_max_tokens(request, limits.default_max_tokens)
-        facts.stream, facts.choices = request.stream, request.choices
-        identity = Identity(
-            self._operation,
-            stream=request.stream,
-            answer_id=self._operation.id_prefix + self._plane.new_id(),
-            created=int(self._plane.wall_clock()),
-            model=name,
-        )
-        return Exchange(request, model, client, facts, identity, None, snapshot.expose_replica)
 
 
 async def _tell(client: Client, failure: GatewayError, facts: RequestFacts) -> None:

@@ -15,12 +15,14 @@ from gateway.core.errors import GatewayError, ModelLoading, NoReplica, Source
 from gateway.core.filters import able, untried
 from gateway.core.outcome import AttemptFacts, AttemptOutcome
 from gateway.core.picking import Candidate, WeightedPick
-from gateway.core.snapshot import ModelView, ReplicaView
+from gateway.core.snapshot import ReplicaView
+from gateway.core.stored import keeper
 from gateway.dataplane.attempt import Attempt
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.upstream import Upstream
 
 _RETRY_AFTER_S = 2.0
+_NOBODY_ELSE = "no other was asked, since only this one keeps the response"
 
 
 class Leases(Protocol):
@@ -76,10 +78,12 @@ class Pipeline:
                     self._on_failure(replica)
                 if exchange.client.content_sent or not failure.retryable:
                     raise
+                if exchange.request.refers_to is not None:
+                    raise failure.because(_NOBODY_ELSE) from None
                 # The load is looked up anew: the first attempt may have lasted long.
                 candidates = untried(self._candidates(exchange), tried)
                 if len(tried) >= exchange.model.attempts or not candidates:
-                    exchange.facts.retries_exhausted = True
+                    exchange.facts.retries_exhausted = failure.source is Source.REPLICA
                     raise
                 exchange.facts.retries.append(failure.attempt_outcome)
             else:
@@ -87,7 +91,7 @@ class Pipeline:
 
     def _candidates(self, exchange: Exchange) -> list[Candidate]:
         """Return the replicas that can serve the request, with their load; never none."""
-        replicas = _replicas(exchange.model)
+        replicas = _replicas(exchange)
         loads = self._leases.loads([replica.column for replica in replicas])
         candidates = [
             Candidate(replica, load) for replica, load in zip(replicas, loads, strict=True)
@@ -95,7 +99,8 @@ class Pipeline:
         oldest, field = needs(exchange.request)
         fit = able(candidates, oldest)
         if not fit:
-            raise unsupported(field or "model", [replica.dialect for replica in replicas])
+            dialects = [replica.dialect for replica in replicas]
+            raise unsupported(exchange.request, field, dialects)
         return fit
 
     async def _attempt(self, exchange: Exchange, replica: ReplicaView) -> None:
@@ -124,7 +129,10 @@ class Pipeline:
                 trace.finish(facts)
 
 
-def _replicas(model: ModelView) -> Sequence[ReplicaView]:
+def _replicas(exchange: Exchange) -> Sequence[ReplicaView]:
+    model, stored = exchange.model, exchange.request.refers_to
+    if stored is not None:
+        return (keeper(exchange.request, stored, model),)
     if model.replicas:
         return model.replicas
     if model.loading:

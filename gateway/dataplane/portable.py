@@ -10,9 +10,11 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.core.errors import GatewayError, error_body, error_event
+from gateway.core.answers import StreamReader
+from gateway.core.error_shapes import body_of, event_of
+from gateway.core.errors import GatewayError
+from gateway.core.operation import ErrorShape
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import (
     PING,
@@ -37,9 +39,11 @@ class PortableClient:
         "asked",
         "committed",
         "content_sent",
+        "errors",
         "finished",
         "headers",
         "method",
+        "next_number",
         "sends",
         "sent",
         "status",
@@ -54,6 +58,8 @@ class PortableClient:
         self.task = asyncio.current_task()
         self.sent: Sequence[Header] = [*scope["headers"]]
         self.asked: Mapping[bytes, bytes] = dict(self.sent)
+        self.errors = ErrorShape.CHUNK
+        self.next_number = 0
         self.headers: list[Header] = []
         self.status = 0
         self.committed = False
@@ -89,7 +95,7 @@ class PortableClient:
         return Leaving(self.task, watch.begin, lambda: self.finished)
 
     async def relay(
-        self, answer: Answer, stream: AnswerStream, patience: Patience, on_first: OnFirst
+        self, answer: Answer, stream: StreamReader, patience: Patience, on_first: OnFirst
     ) -> None:
         """See `Client.relay`."""
         # In a task of its own, which this frame owns: it wakes for each event, and through the
@@ -131,10 +137,12 @@ class PortableClient:
     async def fail(self, error: GatewayError) -> None:
         """See `Client.fail`."""
         if self.committed:
-            event = error_event(error)
+            event = event_of(error, self.errors, self.next_number)
             await self._send({"type": "http.response.body", "body": event, "more_body": False})
         else:
-            await self.reply(error.status, error_body(error), more=failure_headers(error))
+            await self.reply(
+                error.status, body_of(error, self.errors), more=failure_headers(error)
+            )
 
     async def _start(self, status: int, headers: list[Header]) -> None:
         self.status = status

@@ -8,9 +8,9 @@ answer (`core.stream`). `splice` does the same without a step in between.
 import asyncio
 from typing import Protocol
 
+from gateway.core.answers import StreamReader
 from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import OnFirst
 
@@ -44,7 +44,7 @@ class Sink(Waiting, Protocol):
 
 
 async def relay(
-    answer: Answer, stream: AnswerStream, client: Sink, patience: Patience, on_first: OnFirst
+    answer: Answer, stream: StreamReader, client: Sink, patience: Patience, on_first: OnFirst
 ) -> None:
     """Stream to ``client``; see `Client.relay`."""
     loop = asyncio.get_running_loop()

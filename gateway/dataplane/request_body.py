@@ -37,7 +37,6 @@ class RequestBody:
 
     __slots__ = (
         "_bytes",
-        "_continue",
         "_limit",
         "_loop",
         "_loose",
@@ -45,7 +44,8 @@ class RequestBody:
         "_parts",
         "_source",
         "_waiter",
-        "whole",
+        "_whole",
+        "unasked",
     )
 
     def __init__(
@@ -57,14 +57,14 @@ class RequestBody:
         """
         self._source = source
         self._loop = loop
-        self._continue = expects_continue
+        self.unasked = expects_continue
+        """The client waits to be asked for it, and was not."""
         self._parts: list[bytes] = []
         self._loose = 0
         """Parts not yet joined to others."""
         self._bytes = 0
         self._limit: int | None = None
-        self.whole = False
-        """All of it came."""
+        self._whole = False
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -84,7 +84,7 @@ class RequestBody:
 
     def ended(self) -> None:
         """Note that it is whole."""
-        self.whole = True
+        self._whole = True
         self._wake()
 
     def lost(self) -> None:
@@ -105,7 +105,7 @@ class RequestBody:
         """
         self._limit = limit
         self._source.resume_reading()  # also if it is whole: else the client's end is not seen
-        if not self.whole:
+        if not self._whole:
             await self._rest(limit)
         if self._bytes > limit:
             raise too_large(limit)
@@ -113,9 +113,10 @@ class RequestBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _rest(self, limit: int) -> None:
-        if self._continue and not self._lost and not self._parts:
+        if self.unasked and not self._lost and not self._parts:
             self._source.transport.write(_CONTINUE)
-        while not self.whole and self._bytes <= limit:
+        self.unasked = False
+        while not self._whole and self._bytes <= limit:
             if self._lost:
                 raise ClientLeft
             self._waiter = self._loop.create_future()

@@ -1,8 +1,8 @@
-"""uvicorn's connection, with a way past uvicorn for the requests that are worth it.
+"""The server's connection, with a way past uvicorn for the requests that are worth it.
 
-Rule: this is the one place that knows uvicorn's insides (its minor version is pinned, and
-tests hold it to what is used here). A `DirectClient` plays the part of uvicorn's own
-request-and-response cycle, so that keep-alive, pipelining and shutdown stay uvicorn's.
+Rule: a `DirectClient` plays the part of uvicorn's own request-and-response cycle, so that
+keep-alive, pipelining and shutdown stay uvicorn's, and the limits `protocol`'s. What is used of
+uvicorn's insides, whose minor version is pinned, tests hold it to.
 """
 
 import asyncio
@@ -11,30 +11,28 @@ from typing import Any
 
 from typing_extensions import override
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.dataplane.client import Client, Header
 from gateway.dataplane.direct import DirectClient
+from gateway.dataplane.protocol import GuardedProtocol
 
 Serve = Callable[[Client], Coroutine[Any, Any, None]]
 _MOST_WAITING = 16
 """Requests that a client may send ahead; with more, it is not read from."""
 
 
-class SpliceProtocol(HttpToolsProtocol):
+class SpliceProtocol(GuardedProtocol):
     """Serves requests to some paths with a client that is written to directly."""
 
     def __init__(
         self,
         *,
         spliced: Mapping[bytes, Serve],
-        **uvicorns: Any,  # noqa: ANN401 - uvicorn's own arguments
+        **others: Any,  # noqa: ANN401 - of uvicorn and of the protocol
     ) -> None:
         """Serve the paths of ``spliced`` by their function, all others by ASGI."""
-        super().__init__(**uvicorns)
+        super().__init__(**others)
         self._spliced = spliced
-        self._open: list[DirectClient] = []
-        """Those that wait for their answer, in order; the first one is served."""
         self._read: DirectClient | None = None
         """Whose body is being read; None: that of a request which uvicorn serves itself."""
 
@@ -63,11 +61,10 @@ class SpliceProtocol(HttpToolsProtocol):
 
     def answered(self) -> None:
         """Take up the next request."""
-        self._open = [client for client in self._open if not client.finished]
         self.on_response_complete()
 
     @override
-    def on_headers_complete(self) -> None:
+    def head_came(self) -> None:
         """Make a client to be written to, or leave the request to uvicorn."""
         serve = self._spliced.get(self.url)
         # An answer to HEAD has no body, one to HTTP/1.0 no chunks: the server knows how.
@@ -77,7 +74,7 @@ class SpliceProtocol(HttpToolsProtocol):
             or self.parser.get_http_version() != "1.1"
         ):
             self._read = None
-            super().on_headers_complete()
+            super().head_came()
             if self.pipeline:
                 self.resume_reading()
             return
@@ -89,7 +86,6 @@ class SpliceProtocol(HttpToolsProtocol):
             keep_alive=self.parser.should_keep_alive(),
             expects_continue=self.expect_100_continue,
         )
-        self._open.append(client)
         before = self.cycle
         # Typed as uvicorn's own, whose part it plays.
         self.cycle = _Cycle(client, serve)  # type: ignore[assignment]
@@ -100,15 +96,12 @@ class SpliceProtocol(HttpToolsProtocol):
             self.resume_reading()
 
     @override
-    def _start_asgi_task(
-        self,
-        cycle: Any,
-        app: ASGI3Application,
-    ) -> None:
+    def _start_asgi_task(self, cycle: Any, app: ASGI3Application) -> None:
         """Begin to serve, now or when the answers before are out."""
         if not isinstance(cycle, _Cycle):
             super()._start_asgi_task(cycle, app)
             return
+        self.front = cycle  # type: ignore[assignment]
         # The transport tells once: it may have been in the answer before.
         cycle.client.paused = self.flow.write_paused
         task = self.loop.create_task(cycle.serve(cycle.client))
@@ -118,9 +111,13 @@ class SpliceProtocol(HttpToolsProtocol):
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
-        for client in self._open:
-            if client.task is task:  # it got no whole answer, and must not take it for one
-                client.abandon()
+        front = self._direct_front()
+        if front is not None and front.task is task and not (front.finished or front.gone):
+            front.abandon()  # it got no whole answer, and must not take it for one
+
+    def _direct_front(self) -> DirectClient | None:
+        """Return the client that is being served, if it is one of ours."""
+        return self.front.client if isinstance(self.front, _Cycle) else None
 
     @override
     def on_response_complete(self) -> None:
@@ -130,59 +127,45 @@ class SpliceProtocol(HttpToolsProtocol):
             self.resume_reading()
 
     @override
-    def on_body(self, body: bytes) -> None:
+    def body_came(self, body: bytes) -> None:
         """Hand a piece of the body on."""
         if self._read is None:
-            super().on_body(body)
+            super().body_came(body)
         elif not self._read.finished:
             self._read.body_parts.came(body)
 
     @override
-    def on_message_complete(self) -> None:
+    def message_came(self) -> None:
         """Note the end of the body."""
         if self._read is None:
-            super().on_message_complete()
+            super().message_came()
         elif not self._read.finished:
             self._read.body_parts.ended()
 
     @override
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, but not in the middle of an answer."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            super().send_400_response(msg)
-        elif not cycle.more_body:
-            cycle.keep_alive = False  # what was asked before is answered, and that is all
-        elif self.pipeline or cycle.response_started:
-            self.transport.abort()
-        else:
-            super().send_400_response(msg)
-
-    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever is served."""
+        """Let go of the requests: what knows this connection must not be known to it."""
         super().connection_lost(exc)
-        for client in self._open:
-            client.lost()
-        self._open.clear()
-        # What knows this connection and is known to it would wait for the garbage collector.
         self._read = None
         self.pipeline.clear()
+        self.front = None
         self.cycle = None  # type: ignore[assignment]  # as before the first request
 
     @override
     def pause_writing(self) -> None:
         """Slow whoever is served down."""
         super().pause_writing()
-        for client in self._open[:1]:
-            client.writing_paused()
+        front = self._direct_front()
+        if front is not None:
+            front.writing_paused()
 
     @override
     def resume_writing(self) -> None:
         """Let whoever is served go on."""
         super().resume_writing()
-        for client in self._open[:1]:
-            client.writing_resumed()
+        front = self._direct_front()
+        if front is not None:
+            front.writing_resumed()
 
 
 class _Cycle:
@@ -195,19 +178,28 @@ class _Cycle:
         # Not uvicorn's own: nothing of what it makes for its answer is needed.
         self.client = client
         self.serve = serve
-        self.disconnected = False
-
-    @property
-    def response_complete(self) -> bool:
-        return self.client.finished
 
     @property
     def response_started(self) -> bool:
         return self.client.committed
 
     @property
-    def more_body(self) -> bool:
-        return not self.client.body_parts.whole
+    def response_complete(self) -> bool:
+        return self.client.finished
+
+    @property
+    def waiting_for_100_continue(self) -> bool:
+        return self.client.body_parts.unasked
+
+    @property
+    def disconnected(self) -> bool:
+        return self.client.gone
+
+    @disconnected.setter
+    def disconnected(self, value: bool) -> None:
+        """Set to True when the connection was lost, or the request given up."""
+        if value and not self.client.gone:
+            self.client.lost()
 
     @property
     def keep_alive(self) -> bool:

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.core.answers import StreamReader
 from gateway.core.errors import UpstreamError
 from gateway.core.likeness import whole_chunk
 from gateway.core.patience import Patience
-from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.client import OnFirst
 from gateway.dataplane.relay import Waiting, waited
@@ -49,7 +49,7 @@ class Splice:
     )
 
     def __init__(
-        self, answer: Answer, stream: AnswerStream, client: Target, on_first: OnFirst
+        self, answer: Answer, stream: StreamReader, client: Target, on_first: OnFirst
     ) -> None:
         """Carry ``answer``, read by ``stream``, to ``client``."""
         self._answer = answer

@@ -8,7 +8,7 @@ closed all the same is replaced once, unseen; one that is lost later took the re
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import cast
 
 import httptools
@@ -55,8 +55,8 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are of the kind, but not of the class.
         self.transport = cast("asyncio.Transport", transport)
 
-    def ask(self, request: tuple[bytes, bytes], answer: Answer) -> None:
-        """Send a request, head and body; what comes back goes to ``answer``."""
+    def ask(self, request: Sequence[bytes | memoryview], answer: Answer) -> None:
+        """Send a request, head and pieces of the body; what comes back goes to ``answer``."""
         assert self.transport is not None  # noqa: S101 - set before it is handed out
         self._answer = answer
         self.transport.writelines(request)
@@ -126,17 +126,19 @@ class Upstream:
     async def ask(
         self,
         path: str,
-        body: bytes,
+        body: Sequence[bytes | memoryview],
         *,
+        method: str = "POST",
         headers: bytes,
         connect_s: float,
         wait: Callable[[Answer], Awaitable[None]],
     ) -> Answer:
-        """Send a POST and return its answer once the status line is there.
+        """Send a request and return its answer once the status line is there.
 
         Args:
             path: the route.
-            body: JSON.
+            body: JSON, in pieces; none for no body.
+            method: of HTTP.
             headers: more header lines, each ended by CR LF.
             connect_s: longest time to connect.
             wait: waits for the status line as long as it may take.
@@ -147,18 +149,19 @@ class Upstream:
             UpstreamProtocolError: what came is no HTTP.
             UpstreamError: ``wait`` gave up.
         """
-        head = b"POST %b%b%bContent-Length: %d\r\n\r\n" % (
+        head = b"%b %b%b%bContent-Length: %d\r\n\r\n" % (
+            method.encode(),
             path.encode(),
             self._rest,
             headers,
-            len(body),
+            sum(map(len, body)),
         )
         before = self._clock()
         pooled = self._take()
         if pooled is not None:
             answer = Answer(pooled, self._loop, self._clock, connect_s=None)
             try:
-                await _exchange(pooled, answer, (head, body), wait)
+                await _exchange(pooled, answer, (head, *body), wait)
             except UpstreamDisconnected:
                 # The server's keep-alive ran out as we wrote: it never read the request.
                 if answer.begun or self._clock() - before > _STALE_S:
@@ -168,7 +171,7 @@ class Upstream:
             before = self._clock()
         fresh = await self._connect(connect_s)
         answer = Answer(fresh, self._loop, self._clock, connect_s=self._clock() - before)
-        await _exchange(fresh, answer, (head, body), wait)
+        await _exchange(fresh, answer, (head, *body), wait)
         return answer
 
     async def _connect(self, connect_s: float) -> Connection:
@@ -223,7 +226,7 @@ class Upstream:
 async def _exchange(
     connection: Connection,
     answer: Answer,
-    request: tuple[bytes, bytes],
+    request: Sequence[bytes | memoryview],
     wait: Callable[[Answer], Awaitable[None]],
 ) -> None:
     connection.ask(request, answer)

@@ -25,7 +25,7 @@ class ProbeOutcome(StrEnum):
     """It answers, and says or shows that it cannot serve."""
     WRONG_MODEL = "wrong_model"
     NO_GENERATION = "no_generation"
-    """/health is fine, but a one-token completion failed."""
+    """/health is fine, but a completion of one token, or an embedding, failed."""
 
 
 _LOADS = "it loads, its port does not answer yet"

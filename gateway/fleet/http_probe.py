@@ -5,6 +5,7 @@ asked of a wrong model would prove nothing.
 """
 
 from backends.trtllm.client import (
+    NoSuchRoute,
     TimedOut,
     TrtllmClient,
     UnexpectedAnswer,
@@ -57,8 +58,17 @@ class HttpProbe:
     async def _prove(self, client: TrtllmClient, model: str) -> ProbeResult:
         era = await client.era()
         try:
-            await client.generate(model, timeout_s=self._settings.generate_s)
+            await self._work(client, model)
         except (TimedOut, UnexpectedAnswer) as problem:
             detail = f"it answers, but does not generate: {problem}"
             return ProbeResult(ProbeOutcome.NO_GENERATION, detail, model, era)
         return ProbeResult(ProbeOutcome.OK, model=model, dialect=era)
+
+    async def _work(self, client: TrtllmClient, model: str) -> None:
+        try:
+            await client.generate(model, timeout_s=self._settings.generate_s)
+        except NoSuchRoute as generates_nothing:
+            try:
+                await client.embed(model, timeout_s=self._settings.generate_s)
+            except NoSuchRoute:
+                raise generates_nothing from None

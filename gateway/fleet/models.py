@@ -18,6 +18,8 @@ from gateway.state.store import Desired, ModelDesired, ReplicaRecord, Store
 
 ON_ITS_WAY = frozenset({S.PENDING, S.STARTING, S.LOADING, S.BACKOFF})
 """States from which a replica becomes READY by itself."""
+_AWAY = frozenset({S.UNHEALTHY, S.EJECTED})
+"""States in which its process lives on: it may be READY again as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class Models:
             created_at=self._created_at.get(name, int(oldest)),
             aliases=settings.aliases,
             replicas=tuple(_view(r) for r in mine if r.state is S.READY),
+            away=tuple(r.id for r in mine if r.state in _AWAY),
             loading=any(_is_coming(r) for r in mine),
             timeouts=settings.timeouts,
             limits=settings.limits,

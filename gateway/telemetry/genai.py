@@ -6,13 +6,22 @@ Prompts and answers have names in the conventions too; they are not here on purp
 https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md
 """
 
+from gateway.core.operation import OPERATIONS, Form
 from gateway.core.outcome import AttemptFacts, RequestFacts
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
 
 PROVIDER = "tensorrt_llm"
 
-_OPERATION_NAMES = {"chat": "chat", "completions": "text_completion"}
+_OPERATION_NAMES = {
+    "chat": "chat",
+    "completions": "text_completion",
+    "responses": "chat",
+    "messages": "chat",
+    "embeddings": "embeddings",
+}
+"""What the conventions have a name for; others go by ours."""
+_WITH_CHOICES = {op.name for op in OPERATIONS if op.form is Form.CHOICES}
 
 AttributeValue = str | bool | int | float | tuple[str, ...]
 
@@ -42,9 +51,10 @@ def inference_attributes(
         "gen_ai.provider.name": PROVIDER,
         "gen_ai.request.model": request.model,
         "gen_ai.request.stream": request.stream,
-        "gen_ai.request.choice.count": request.choices,
         **usage_attributes(request),
     }
+    if request.operation in _WITH_CHOICES:
+        attributes["gen_ai.request.choice.count"] = request.choices
     if request.finish_reasons:
         attributes["gen_ai.response.finish_reasons"] = request.finish_reasons
     if attempt.first_content_at is not None:

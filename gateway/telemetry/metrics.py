@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
+from gateway.core.operation import OPERATIONS
 from gateway.core.outcome import AttemptOutcome, Outcome, RequestFacts
 from gateway.telemetry.catalogue import CATALOGUE, OTHER, REJECTION_REASONS, SIGNALS, Filler
 from gateway.telemetry.model_series import LiveRequest, ModelSeries
@@ -144,9 +145,9 @@ class RequestMetrics:
         for reason in _RETRY_REASONS:
             self._retries.setdefault((name, reason.value), 0)
         if name != OTHER:
-            for operation in ("chat", "completions"):
-                for stream in ("true", "false"):
-                    labels = (name, operation, stream, "200", Outcome.OK.value)
+            for operation in OPERATIONS:
+                for stream in ("true", "false") if operation.streams else ("false",):
+                    labels = (name, operation.name, stream, "200", Outcome.OK.value)
                     self._requests.setdefault(labels, 0)
 
     def _add_replica(self, name: str) -> None:

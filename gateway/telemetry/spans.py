@@ -10,7 +10,7 @@ from gateway.core.outcome import AttemptFacts, AttemptOutcome, Outcome, RequestF
 from gateway.telemetry import genai
 from gateway.telemetry.genai import AttributeValue
 
-_PATHS = {operation.name: operation.path for operation in OPERATIONS}
+_ROUTES = {operation.name: (operation.method, operation.path) for operation in OPERATIONS}
 _FAILED = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.STREAM_BROKEN})
 _UNFAILED_ATTEMPTS = frozenset({AttemptOutcome.OK, AttemptOutcome.CANCELLED})
 _CLIENT_LEFT = 499
@@ -19,7 +19,7 @@ _SERVER_ERROR = 500
 
 def server_name(request: RequestFacts) -> str:
     """Return the name of a request's span: method and route."""
-    return f"POST {_PATHS.get(request.operation, request.operation)}"
+    return " ".join(_ROUTES[request.operation])
 
 
 def server_error(request: RequestFacts) -> str | None:
@@ -31,11 +31,11 @@ def server_error(request: RequestFacts) -> str | None:
 
 def server_attributes(request: RequestFacts) -> dict[str, AttributeValue]:
     """Return the attributes of a finished request's span; durations in seconds."""
-    route = _PATHS.get(request.operation, request.operation)
+    method, route = _ROUTES[request.operation]
     attributes: dict[str, AttributeValue] = {
-        "http.request.method": "POST",
+        "http.request.method": method,
         "http.route": route,
-        "url.path": route,
+        "url.path": route,  # of a stored response too: its id is the client's
         "trtgw.request_id": request.request_id,
         "trtgw.model": request.model,
         "trtgw.outcome": request.outcome.value,

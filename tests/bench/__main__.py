@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from tests.bench import comparing, page, procfs, report, scaling
+from tests.bench import comparing, page, report, scaling
 from tests.bench.building import CannotMeasure, Programs, build
 from tests.bench.layout import physical_cores
 from tests.bench.machine import in_words, machine
@@ -135,7 +135,6 @@ def _workshop() -> Iterator[tuple[Programs, Path]]:
     """Yield the compiled programs and a folder; tell what cannot be measured in one line."""
     try:
         with TemporaryDirectory(prefix="trtgw-bench-") as name:
-            procfs.must_count()
             yield build(Path(name)), Path(name)
     except CannotMeasure as problem:
         raise click.ClickException(str(problem)) from None

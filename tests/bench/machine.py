@@ -15,6 +15,7 @@ def machine(**programs: str) -> dict[str, Any]:
         "processor": procfs.processor() or platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "cpu_by": "schedstat" if procfs.counts_waiting() else "ticks",
         **programs,
     }
 
@@ -22,7 +23,9 @@ def machine(**programs: str) -> dict[str, Any]:
 def in_words(machine: Mapping[str, Any]) -> str:
     """Return a sentence for what `machine` has returned."""
     nginx = f", nginx {machine['nginx']}" if "nginx" in machine else ""
+    ticks = machine.get("cpu_by") == "ticks"
+    by = " CPU in ticks of 10 ms; waiting for a core is not counted." if ticks else ""
     return (
         f"{machine['cores']} cores of {machine['processor']}, Linux {machine['kernel']},"
-        f" Python {machine['python']}{nginx}."
+        f" Python {machine['python']}{nginx}.{by}"
     )

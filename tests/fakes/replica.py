@@ -87,8 +87,10 @@ class ScriptedReplica:
     port: int = 0
     connections: int = 0
     open: int = 0
-    requests: list[tuple[bytes, dict]] = field(default_factory=list)
-    """Head and decoded body of each."""
+    requests: list[tuple[bytes, dict | None]] = field(default_factory=list)
+    """Head and decoded body of each; None for an empty body."""
+    bodies: list[bytes] = field(default_factory=list)
+    """Each body as it came."""
     sent_bytes: int = 0
     left: int = 0
     """How often the peer closed before the script was over."""
@@ -104,6 +106,11 @@ class ScriptedReplica:
             dialect=self.dialect,
             column=self.column,
         )
+
+    @property
+    def asked(self) -> list[str]:
+        """Method and route of each request."""
+        return [head.split(b" HTTP")[0].decode() for head, _ in self.requests]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["ScriptedReplica"]:
@@ -127,7 +134,9 @@ class ScriptedReplica:
         self._writers.add(writer)
         try:
             while (request := await _request(reader)) is not None:
-                self.requests.append(request)
+                start, body = request
+                self.requests.append((start, json.loads(body or b"null")))
+                self.bodies.append(body)
                 script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
                 if not await self._play(script, reader, writer):
                     return
@@ -180,7 +189,7 @@ async def _request(reader):
         for line in start.split(b"\r\n")
         if line.lower().startswith(b"content-length:")
     )
-    return start, json.loads(await reader.readexactly(length))
+    return start, await reader.readexactly(length)
 
 
 async def settled(condition, *, within_s=20.0):

@@ -183,7 +183,12 @@ async def test_over_a_real_socket_a_body_too_large_is_refused_unread():
         ("POST", "/live", 405, "method_not_allowed"),
         ("POST", "/ready", 405, "method_not_allowed"),
         ("GET", "/", 404, "not_found"),
-        ("POST", "/v1/embeddings", 404, "not_found"),
+        ("GET", "/v1/embeddings", 405, "method_not_allowed"),
+        ("GET", "/v1/responses", 405, "method_not_allowed"),
+        ("POST", "/v1/embeddings/x", 404, "not_found"),
+        ("POST", "/v1/messages/count_tokens", 404, "not_found"),
+        ("POST", "/_internal/tokenize", 404, "not_found"),
+        ("POST", "/v1/audio/speech", 404, "not_found"),
         ("GET", "/metrics", 404, "not_found"),
         ("GET", "/version", 404, "not_found"),
         ("POST", "/release_memory", 404, "not_found"),
@@ -205,7 +210,7 @@ async def test_what_is_not_served_is_told_in_the_one_error_shape(method, path, s
         assert set(error) == {"message", "type", "param", "code"}
         assert answer.headers["content-type"] == "application/json"
         if status == 405:
-            inference = path.endswith("completions")
+            inference = path.endswith(("completions", "embeddings", "responses"))
             assert answer.headers["allow"] == ("POST" if inference else "GET, HEAD")
 
 

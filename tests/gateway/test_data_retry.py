@@ -181,7 +181,7 @@ async def test_a_failure_after_content_ends_the_stream_and_asks_nobody_else(rest
 @pytest.mark.parametrize(
     ("body", "status", "code", "param"),
     [
-        (b'{"error":"Invalid grammar"}', 400, "invalid_request", None),
+        (b'{"error":"Invalid grammar"}', 400, "invalid_request", "response_format"),
         (
             b'{"object":"error","message":"[{\'loc\': (\'body\', \'seed\')}]"}',
             400,

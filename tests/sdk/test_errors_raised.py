@@ -34,6 +34,27 @@ def test_a_stream_that_the_replica_did_not_finish_raises_after_the_text_so_far(
         assert results[name]["error"]["code"] == code, name
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("cut", "upstream_disconnected"),
+        ("end_early", "upstream_disconnected"),
+        ("half_event", "upstream_disconnected"),
+        ("garbage", "upstream_protocol_error"),
+        ("stall", "upstream_stalled"),
+    ],
+)
+def test_so_does_a_stream_of_the_responses_api(client, target, kind, code):
+    asked = call("response", "responses", input="Once", max_output_tokens=40, stream=True)
+    with target.fault(kind, after_tokens=5):
+        results = client.call(target.gateway.url, *for_model(FAULTY, [asked]), api_key=API_KEY)
+    broken = results["response"]
+    assert broken["text"]
+    assert broken["status"] is None
+    assert (broken["error"]["class"], broken["error"]["code"]) == ("APIError", code)
+    assert broken["models"] == [FAULTY]
+
+
 def test_asked_directly_the_same_replica_would_be_believed(client, target):
     """The reason for the gateway's error event: without it, a short answer looks whole."""
     with target.fault("end_early", after_tokens=5):

@@ -1,9 +1,12 @@
-"""Requests of the two generation endpoints, and reading their answers."""
+"""Requests of the generation endpoints, and reading their answers."""
 
 import json
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
+EMBEDDINGS = "/v1/embeddings"
 DIALECTS = ["1.0", "1.1", "1.2", "main"]
 
 
@@ -26,3 +29,31 @@ def completion(**fields):
 
 def chat(text="Tell me a story", **fields):
     return {"model": "m", "messages": [{"role": "user", "content": text}]} | fields
+
+
+def response(asked="Tell me a story", **fields):
+    return {"model": "m", "input": asked} | fields
+
+
+def message(text="Tell me a story", **fields):
+    turns = [{"role": "user", "content": text}]
+    return {"model": "m", "messages": turns, "max_tokens": 5000} | fields
+
+
+def typed_events(body: bytes):
+    """Read a stream whose every event is named by its type, up to where it broke off."""
+    *whole, rest = body.decode().split("\n\n")
+    assert rest == "", rest
+    read = []
+    for event in whole:
+        name, data = event.split("\n")
+        value = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {value['type']}"
+        read.append(value)
+    return read
+
+
+def kinds(events):
+    """Name the events' types in order, each run of the same type once."""
+    names = [event["type"] for event in events]
+    return [name for at, name in enumerate(names) if at == 0 or names[at - 1] != name]

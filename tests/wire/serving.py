@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from backends.simulator.command import Options, build
+from backends.simulator.building import Options, build
 from backends.simulator.serving import bind, server
 from backends.simulator.simulator import Simulator
 
@@ -67,6 +67,12 @@ class Served:
 
     def entries(self) -> list[dict]:
         return self.get("/_sim/requests").json["items"]
+
+
+def unchunked(raw: bytes) -> bytes:
+    """Return the body of a chunked answer as far as it came."""
+    body = raw.split(b"\r\n\r\n", 1)[1].removesuffix(b"RST")
+    return b"".join(body.split(b"\r\n")[1::2])
 
 
 def read_to_end(client: socket.socket) -> bytes:

@@ -165,9 +165,13 @@ def test_main_can_serve_under_another_name(simulator):
 
 def test_main_counts_tokens(simulator):
     served = simulator(dialect="main")
-    reply = served.post("/_internal/tokenize", {"prompt": "hello"}).json
+    reply = served.post("/_internal/tokenize", {"prompt": "hello", "model": "m"}).json
     assert reply["count"] == len(reply["tokens"]) > 0
-    assert served.post("/_internal/tokenize", {"text": "hello"}).status == 400
+    for wrong in ({"text": "hello"}, {"prompt": "hello", "messages": []}, {"prompt": ["a"]}):
+        refused = served.post("/_internal/tokenize", wrong)
+        assert refused.status == 400
+        assert "validation error" in refused.json["error"]
+    assert simulator().post("/_internal/tokenize", {"prompt": "hello"}).status == 404
 
 
 def test_a_slash_too_many_is_redirected_and_documents_exist(simulator):
@@ -188,41 +192,3 @@ def test_the_engines_state_is_shown(simulator):
     state = simulator().get("/_sim/engine").json
     assert state["healthy"] is True
     assert {"active", "queued", "late_steps", "worst_late_s", "dropped_s"} <= set(state)
-
-
-RESPONSES = "/v1/responses"
-
-
-def test_a_response_is_stored_fetched_and_deleted(simulator):
-    served = simulator(dialect="main")
-    body = {"model": "m", "input": "hi", "max_output_tokens": 5, "unknown": 1}
-    response = served.post(RESPONSES, body).json
-    assert response["status"] == "completed"
-    assert response["output"][0]["content"][0]["text"]
-    path = f"{RESPONSES}/{response['id']}"
-    assert served.get(path).json == response
-    assert served.request("DELETE", path).json == {
-        "id": response["id"],
-        "object": "response",
-        "deleted": True,
-    }
-    assert served.get(path).status == 404
-    assert served.get(f"{RESPONSES}/x").status == 400
-
-
-def test_a_streamed_response_is_typed_events_without_done(simulator):
-    served = simulator()
-    turns = [{"role": "user", "content": "hi"}]
-    body = {"model": "m", "input": turns, "instructions": "Be brief.", "stream": True}
-    raw = served.post(RESPONSES, body | {"max_output_tokens": 4}).body.decode()
-    kinds = [line[7:] for line in raw.split("\n") if line.startswith("event: ")]
-    assert kinds[0] == "response.created"
-    assert kinds[-1] == "response.completed"
-    assert "response.output_text.delta" in kinds
-    assert "[DONE]" not in raw
-
-
-def test_a_response_without_room_is_refused(simulator):
-    served = simulator(max_seq_len=100)
-    reply = served.post(RESPONSES, {"model": "m", "input": "word " * 200})
-    assert reply.status == 400

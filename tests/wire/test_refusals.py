@@ -57,7 +57,10 @@ def test_bad_parameters_are_flat_400s(simulator, fields, message):
         ({"n": 3, "best_of": 2}, "best_of should not be smaller than n"),
         ({"suffix": "x"}, "suffix is not supported"),
         ({"logprobs": -1}, "logprobs must be greater than or equal to 0"),
-        ({"stream_options": {}}, "Stream options can only be defined when stream is true."),
+        (
+            {"stream_options": {"include_usage": True}},
+            "Stream options can only be defined when stream is true.",
+        ),
     ],
 )
 def test_contradictions_are_schema_violations(simulator, fields, message):

@@ -12,6 +12,7 @@ for (const call of job.calls) {
 process.stdout.write(JSON.stringify(results));
 
 async function run({ kind, params }) {
+  if (kind === "responses") return runResponse(params);
   const gathered = { models: new Set(), choices: new Map(), usage: null, error: null };
   try {
     if (kind === "models") {
@@ -31,6 +32,32 @@ async function run({ kind, params }) {
     gathered.error = described(error);
   }
   return result(gathered);
+}
+
+async function runResponse(params) {
+  const seen = { ids: new Set(), models: new Set(), text: "", status: null, error: null };
+  try {
+    const answer = await client.responses.create(params);
+    if (params.stream) {
+      for await (const event of answer) {
+        if (event.type === "response.output_text.delta") seen.text += event.delta;
+        if (event.response) note(seen, event.response);
+      }
+    } else {
+      note(seen, answer);
+      seen.text = answer.output_text;
+    }
+  } catch (error) {
+    if (!(error instanceof OpenAI.APIError)) throw error;
+    seen.error = described(error);
+  }
+  return { ...seen, ids: [...seen.ids].sort(), models: [...seen.models].sort() };
+}
+
+function note(seen, { id, model, status }) {
+  seen.ids.add(id);
+  seen.models.add(model);
+  seen.status = status === "in_progress" ? null : status;
 }
 
 function described(error) {

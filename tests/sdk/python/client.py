@@ -23,6 +23,8 @@ def main():
 
 
 def run(client, call):
+    if call["kind"] == "responses":
+        return run_response(client, call["params"])
     gathered = Gathered()
     try:
         if call["kind"] == "models":
@@ -36,6 +38,31 @@ def run(client, call):
     except openai.APIError as error:
         gathered.error = described(error)
     return gathered.result()
+
+
+def run_response(client, params):
+    """Make one call of the Responses API; ``status`` is None unless its end was seen."""
+    seen = {"ids": set(), "models": set(), "text": "", "status": None, "error": None}
+    try:
+        answer = client.responses.create(**params)
+        if params.get("stream"):
+            for event in answer:
+                if event.type == "response.output_text.delta":
+                    seen["text"] += event.delta
+                if hasattr(event, "response"):
+                    note(seen, event.response)
+        else:
+            note(seen, answer)
+            seen["text"] = answer.output_text
+    except openai.APIError as error:
+        seen["error"] = described(error)
+    return {**seen, "ids": sorted(seen["ids"]), "models": sorted(seen["models"])}
+
+
+def note(seen, response):
+    seen["ids"].add(response.id)
+    seen["models"].add(response.model)
+    seen["status"] = None if response.status == "in_progress" else response.status
 
 
 async def run_async(options, call):

@@ -177,7 +177,7 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
         parse_yaml(
             f"auth: {{keys: [{key}]}}\n"
             "state: {redis_url: redis://r/0}\n"
-            "server: {body_s: 3, port: 1}\n"
+            "server: {header_s: 2, body_s: 3, port: 1}\n"
             "telemetry: {log: {prefix_chain: true}}\n"
             "defaults: {retry: {attempts: 1, budget_min: 1}}\n"
             "models: [{name: a, limits: {queue: 1, n: 1}, eject: {},"
@@ -186,7 +186,6 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
         )
     )
     assert [dotted(path) for path, _ in unused(config)] == [
-        "server.body_s",
         "state.redis_url",
         "telemetry.log.prefix_chain",
         "defaults.retry.budget_min",

@@ -87,9 +87,10 @@ WHOLE_CHAT_1_2 = (
 )
 
 
-def request(body, *, operation=COMPLETIONS, limits=None, scopes=None):
+def request(body, *, operation=COMPLETIONS, limits=None, scopes=None, cache_salt=None):
     limits = limits or Limits()
-    return parse(operation, cut(body, depth=limits.depth), limits, scopes=scopes)
+    sent = cut(body, depth=limits.depth)
+    return parse(operation, sent, limits, scopes=scopes, cache_salt=cache_salt)
 
 
 def completion(more=b""):

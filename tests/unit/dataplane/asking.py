@@ -23,7 +23,11 @@ async def ask(upstream, *, until_s=20.0):
         await answer.head(asyncio.get_running_loop().time() + until_s)
 
     return await upstream.ask(
-        "/v1/completions", b'{"a":1}', headers=b"x-request-id: q\r\n", connect_s=5, wait=wait
+        "/v1/completions",
+        (b'{"a"', memoryview(b":1}")),
+        headers=b"x-request-id: q\r\n",
+        connect_s=5,
+        wait=wait,
     )
 
 

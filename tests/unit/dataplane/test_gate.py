@@ -1,8 +1,9 @@
 import pytest
 
-from gateway.core.errors import ModelNotFound
+from gateway.core.errors import InvalidApiKey, ModelNotFound
+from gateway.core.keys import digest_key
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits, ModelView
-from gateway.dataplane.gate import ceiling, declared_bytes, find_model
+from gateway.dataplane.gate import admit, ceiling, declared_bytes, find_model
 
 MODELS = {
     "a": ModelView("a", 1, limits=Limits(body_bytes=5, depth=9)),
@@ -31,3 +32,43 @@ def test_a_key_may_use_its_models_by_any_of_their_names():
         with pytest.raises(ModelNotFound) as refused:
             find_model(SNAPSHOT, name, key)
         assert str(refused.value).startswith(f'model "{name}" does not exist, or')
+
+
+SECRET = b"a-secret-of-20-characters"
+KEY = KeyView("k", "t")
+KEYED = FleetSnapshot(version=1, keys={digest_key(SECRET, b"p"): KEY}, key_pepper=b"p")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {b"authorization": b"Bearer " + SECRET},
+        {b"x-api-key": SECRET},
+        {b"x-api-key": b" " + SECRET},
+        {b"authorization": b"bearer " + SECRET, b"x-api-key": b"another"},
+    ],
+)
+def test_a_key_may_come_in_the_header_of_its_kind_too(headers):
+    assert admit(headers, KEYED, b"x-api-key") is KEY
+
+
+@pytest.mark.parametrize(
+    ("headers", "also", "says"),
+    [
+        ({b"x-api-key": SECRET}, b"", "no API key: send it as `Authorization: Bearer KEY`"),
+        (
+            {},
+            b"x-api-key",
+            "no API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+        ),
+        ({b"x-api-key": b""}, b"x-api-key", "no API key"),
+        ({b"x-api-key": b"x"}, b"x-api-key", "this API key is not known"),
+        ({b"authorization": b"Bearer x", b"x-api-key": SECRET}, b"x-api-key", "not known"),
+        ({b"authorization": b"Basic x", b"x-api-key": SECRET}, b"x-api-key", "no API key"),
+        ({b"": SECRET}, b"", "no API key"),
+    ],
+)
+def test_where_a_key_does_not_belong_it_is_none(headers, also, says):
+    with pytest.raises(InvalidApiKey) as refused:
+        admit(headers, KEYED, also)
+    assert says in str(refused.value)

@@ -188,7 +188,7 @@ async def test_connecting_has_a_limit():
     with socket.create_server(("127.0.0.1", 0)) as listening:  # and nobody accepts
         upstream = Upstream(*listening.getsockname(), clock=time.perf_counter)
         with pytest.raises(UpstreamConnectFailed, match="no connection to the replica within"):
-            await upstream.ask("/", b"{}", headers=b"", connect_s=0, wait=None)
+            await upstream.ask("/", (b"{}",), headers=b"", connect_s=0, wait=None)
 
 
 async def test_pools_are_kept_by_address_and_closed_with_their_replica():

@@ -77,6 +77,27 @@ async def test_a_well_one_is_asked_for_a_token_only_when_it_must_prove_itself(se
     assert server.asked[-1] == "/v1/completions"
 
 
+async def test_a_server_of_embeddings_proves_itself_by_one(server, probe):
+    del server.answers["/v1/completions"], server.answers["/server_info"]
+    server.answers["/version"] = (200, {"version": "1.3.0rc25"})
+    server.answers["/v1/embeddings"] = (200, {"data": [{"index": 0, "embedding": [1]}]})
+    proof = await probe(server.url, "org/m", prove=True)
+    assert (proof.outcome, proof.dialect) == (ProbeOutcome.OK, "main")
+    assert server.asked[-2:] == ["/v1/completions", "/v1/embeddings"]
+    for empty in ((200, {"data": []}), (500, "boom")):
+        server.answers["/v1/embeddings"] = empty
+        proof = await probe(server.url, "org/m", prove=True)
+        assert proof.outcome is ProbeOutcome.NO_GENERATION
+        assert "no embedding came" in proof.detail
+
+
+async def test_a_server_that_does_neither_is_told_what_it_lacks_first(server, probe):
+    del server.answers["/v1/completions"]
+    proof = await probe(server.url, "org/m", prove=True)
+    assert proof.outcome is ProbeOutcome.NO_GENERATION
+    assert "no token came of one asked for; status 404" in proof.detail
+
+
 async def test_another_model_is_told_before_anything_is_asked_of_it(server, probe):
     result = await probe(server.url, "org/other", prove=True)
     assert result.outcome is ProbeOutcome.WRONG_MODEL

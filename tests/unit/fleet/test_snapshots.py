@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from backends.replica import ReplicaState
 from gateway.core.snapshot import FleetSnapshot
+from gateway.fleet.health import ProbeOutcome, ProbeResult
 from tests.fakes.fleet_world import ONE, status, up
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +43,25 @@ async def test_a_model_on_its_way_is_shown_as_loading(world):
     await fleet.create(ONE)
     assert fleet.snapshot(TEMPLATE).models["big"].loading
     assert status(fleet).loading == 1
+
+
+async def test_a_replica_that_fails_its_probes_is_away_and_one_that_is_started_again_is_not(
+    world,
+):
+    fleet = await world.boot()
+    record = await up(world, fleet)
+    assert fleet.snapshot(TEMPLATE).models["big"].away == ()
+    world.probe.answers[record.url] = ProbeResult(ProbeOutcome.UNWELL, "it says so")
+    await world.step(fleet, seconds=1, times=5)
+    assert fleet.replica(record.id).state is ReplicaState.UNHEALTHY
+    away = fleet.snapshot(TEMPLATE).models["big"]
+    assert (away.replicas, away.away) == ((), (record.id,))
+    del world.probe.answers[record.url]
+    await world.step(fleet, seconds=1, times=5)
+    back = fleet.snapshot(TEMPLATE).models["big"]
+    assert (len(back.replicas), back.away) == (1, ())
+    await fleet.drain(record.id)
+    assert fleet.snapshot(TEMPLATE).models["big"].away == ()
 
 
 async def test_every_change_is_told(world):

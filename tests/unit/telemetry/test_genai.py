@@ -9,7 +9,11 @@ from tests.fakes.facts import attempt, streamed
     [
         ("chat", "chat llama"),
         ("completions", "text_completion llama"),
+        ("responses", "chat llama"),
+        ("messages", "chat llama"),
         ("embeddings", "embeddings llama"),
+        ("tokenize", "tokenize llama"),
+        ("responses_get", "responses_get llama"),
     ],
 )  # fmt: skip
 def test_a_span_is_called_after_operation_and_model(operation, name):
@@ -31,6 +35,11 @@ def test_an_inference_says_what_was_asked_and_what_came():
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.response.time_to_first_chunk": 0.25,
     }
+
+
+def test_only_what_has_choices_counts_them():
+    attributes = inference_attributes(streamed(operation="embeddings", choices=5), attempt())
+    assert "gen_ai.request.choice.count" not in attributes
 
 
 def test_what_is_not_known_is_left_out():

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from gateway.core.operation import OPERATIONS
 from gateway.core.outcome import AttemptOutcome, Outcome
 from gateway.telemetry.catalogue import CATALOGUE, Filler
 from gateway.telemetry.metrics import RequestMetrics
@@ -39,6 +40,14 @@ def test_a_finished_request_counts_by_model_operation_code_and_outcome(metrics):
     assert seen.value("trtgw_requests_total", **ok) == 2
     assert seen.value("trtgw_requests_total", code="503", outcome="rejected") == 1
     assert seen.value("trtgw_rejections_total", model="llama", reason="no_replica") == 1
+
+
+def test_every_operation_has_a_series_before_its_first_request(metrics):
+    seen = scrape(metrics)
+    for operation in OPERATIONS:
+        labels = {"model": "llama", "operation": operation.name, "code": "200"}
+        for stream in ("true", "false") if operation.streams else ("false",):
+            assert seen.value("trtgw_requests_total", **labels, stream=stream) == 0
 
 
 def test_attempts_and_retries_count_by_replica_and_by_reason(metrics):

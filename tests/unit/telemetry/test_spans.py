@@ -13,7 +13,24 @@ from tests.fakes.facts import attempt, refused, streamed
 
 def test_a_request_is_named_by_method_and_route():
     assert server_name(streamed()) == "POST /v1/chat/completions"
-    assert server_name(streamed(operation="tokenize")) == "POST tokenize"
+    stored = server_name(streamed(operation="responses_delete"))
+    assert stored == "DELETE /v1/responses/{response_id}"
+
+
+@pytest.mark.parametrize(
+    ("operation", "method", "route"),
+    [
+        ("responses", "POST", "/v1/responses"),
+        ("responses_get", "GET", "/v1/responses/{response_id}"),
+        ("tokenize", "POST", "/tokenize"),
+    ],
+)
+def test_a_request_says_by_which_method_it_came_and_nothing_of_whose_response(
+    operation, method, route
+):
+    attributes = server_attributes(streamed(operation=operation))
+    assert attributes["http.request.method"] == method
+    assert attributes["http.route"] == attributes["url.path"] == route
 
 
 @pytest.mark.parametrize(

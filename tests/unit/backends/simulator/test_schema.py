@@ -117,6 +117,21 @@ def test_four_forms_of_prompt(prompt):
     assert accepts("CompletionRequest", "1.2", COMPLETION | {"prompt": prompt})
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("ResponsesRequest", {"model": "m", "input": "a"}),
+        ("MessagesRequest", CHAT | {"max_tokens": 1}),
+        ("CountTokensRequest", CHAT),
+    ],
+)
+def test_the_newest_of_the_later_endpoints_take_unknown_fields(name, body):
+    assert accepts(name, "main", body | {"unknown": 1})
+    assert not accepts(name, "main", body | {"model": None})
+    if name == "ResponsesRequest":
+        assert [n for n in DIALECTS if accepts(name, n, body | {"unknown": 1})] == ["main"]
+
+
 def test_newer_refusals_count_their_errors():
     model = request_model("CompletionRequest", "C")
     with pytest.raises(Refused) as refused:

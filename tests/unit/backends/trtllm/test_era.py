@@ -13,6 +13,7 @@ C, E = {"disaggregated_params": {}}, {"disaggregated_params": {}, "max_batch_siz
         ("1.2.0rc3", C, None, "1.2"),
         ("1.3.0rc1", C, None, "main"),
         ("1.3.0rc13", E, None, "main"),
+        ("1.3.0rc25", None, False, "main"),
         ("1.2.0", E, None, "main"),
         ("1.1.0", None, False, "1.0"),
         ("1.0.0", None, None, "1.0"),
