@@ -1,0 +1,310 @@
+import asyncio
+import json
+
+import pytest
+
+from gateway.core import errors
+from gateway.core.errors import (
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    Overloaded,
+    RequestTooLarge,
+)
+from gateway.dataplane.client import PING, ClientLeft
+from gateway.dataplane.direct import DirectClient
+from tests.fakes.line import Line
+
+pytestmark = pytest.mark.anyio
+
+EVENT = b"data: 1\n\n"
+
+
+def connected(*, keep_alive=True, **known):
+    """Return a connection, and a client on it whose task is the running one."""
+    line = Line(**known)
+    client = DirectClient(
+        line,
+        "POST",
+        [(b"host", b"h"), (b"a", b"1"), (b"a", b"2")],
+        loop=asyncio.get_running_loop(),
+        keep_alive=keep_alive,
+        expects_continue=False,
+    )
+    client.task = asyncio.current_task()
+    client.headers = [(b"x-request-id", b"q")]
+    return line, client
+
+
+async def test_the_request_is_known_by_name_and_in_order():
+    _, client = connected()
+    assert client.asked == {b"host": b"h", b"a": b"2"}
+    assert client.sent[1:] == [(b"a", b"1"), (b"a", b"2")]
+
+
+async def test_a_reply_is_one_whole_answer():
+    line, client = connected()
+    await client.reply(404, b'{"a":1}', more={b"retry-after": b"1"})
+    assert line.answer() == (
+        404,
+        {
+            b"date": b"today",
+            b"content-type": b"application/json",
+            b"content-length": b"7",
+            b"retry-after": b"1",
+            b"x-request-id": b"q",
+        },
+        b'{"a":1}',
+    )
+    assert (client.status, client.committed, client.finished) == (404, True, True)
+    assert (line.answers, line.closed) == (1, False)
+
+
+async def test_a_stream_is_one_too_each_write_a_chunk():
+    line, client = connected()
+    assert not client.committed
+    client.write(EVENT, last=False)
+    assert (client.committed, client.content_sent, client.finished) == (True, True, False)
+    client.write_chunk(b"9\r\n%b\r\n" % EVENT)
+    client.write(EVENT * 2, last=True)
+    status, headers, body = line.answer()
+    assert (status, body) == (200, EVENT * 4)
+    assert headers[b"content-type"] == b"text/event-stream; charset=utf-8"
+    assert headers[b"x-accel-buffering"] == b"no"
+    assert headers[b"x-request-id"] == b"q"
+    assert (client.finished, line.answers, line.closed) == (True, 1, False)
+    assert line.writes == 3
+
+
+async def test_signs_of_life_commit_the_status_and_no_content():
+    line, client = connected()
+    await client.ping()
+    assert (client.committed, client.content_sent) == (True, False)
+    await client.ping()
+    client.write(EVENT, last=True)
+    assert line.answer()[2] == PING * 2 + EVENT
+
+
+async def test_a_connection_that_is_not_kept_says_so_and_is_closed_after_the_answer():
+    for streamed in (True, False):
+        line, client = connected(keep_alive=False)
+        if streamed:
+            client.write(EVENT, last=False)
+            assert not line.closed
+            client.write(EVENT, last=True)
+        else:
+            await client.reply(200, b"{}")
+        assert line.answer()[1][b"connection"] == b"close"
+        assert (line.closed, line.answers) == (True, 1)
+
+
+async def test_a_connection_that_is_given_up_in_mid_answer_is_closed_after_it():
+    line, client = connected()
+    client.write(EVENT, last=False)
+    client.keep_alive = False
+    client.write(EVENT, last=True)
+    assert b"connection" not in line.answer()[1]
+    assert line.closed
+
+
+def every_error():
+    kinds = [GatewayError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return sorted({kind.status for kind in kinds if getattr(kind, "status", None)})
+
+
+@pytest.mark.parametrize("status", every_error())
+async def test_every_status_of_a_failure_has_its_line(status):
+    line, client = connected()
+    await client.reply(status, b"{}")
+    assert line.answer()[0] == status
+
+
+@pytest.mark.parametrize(
+    ("failure", "headers"),
+    [
+        (InvalidRequest("x", param="n"), {}),
+        (
+            Overloaded("x", retry_after_s=1.2),
+            {b"retry-after": b"2", b"retry-after-ms": b"1200"},
+        ),
+        (MethodNotAllowed("/x", "PUT", allow="GET"), {b"allow": b"GET"}),
+    ],
+)
+async def test_a_failure_before_the_status_is_a_reply_of_its_own(failure, headers):
+    line, client = connected()
+    await client.fail(failure)
+    status, sent, body = line.answer()
+    assert status == failure.status
+    assert json.loads(body)["error"]["code"] == failure.code
+    assert {name: sent.get(name) for name in headers} == headers
+
+
+async def test_a_failure_after_the_status_is_the_streams_last_event():
+    line, client = connected()
+    client.write(EVENT, last=False)
+    await client.fail(errors.UpstreamError("x"))
+    body = line.answer()[2]
+    assert body.startswith(EVENT + b'data: {"error":')
+    assert (client.finished, line.answers) == (True, 1)
+
+
+async def test_nothing_is_written_once_the_connection_is_lost():
+    for begun in (False, True):
+        line, client = connected()
+        if begun:
+            client.write(EVENT, last=False)
+        client.lost()
+        line.lost = True
+        client.write(EVENT, last=True)
+        await client.ping()
+        await client.fail(InvalidRequest("x"))
+        line, client = connected()
+        client.lost()
+        line.lost = True
+        await client.reply(200, b"{}")
+        assert (line.written, line.answers) == (b"", 0)
+
+
+async def test_an_answer_that_nobody_completed_ends_the_connection_by_force():
+    line, client = connected()
+    client.abandon()
+    assert line.aborted
+    assert (client.finished, line.answers) == (True, 0)
+
+
+async def test_a_body_announced_over_the_limit_is_not_waited_for():
+    _, client = connected()
+    with pytest.raises(RequestTooLarge):
+        await client.body(declared=3, limit=2)
+    client.body_parts.came(b"ab")
+    client.body_parts.ended()
+    assert await client.body(declared=2, limit=2) == b"ab"
+
+
+async def watched(client, work, *, write_s=60.0):
+    async with client.leaving(write_s=write_s):
+        return await work
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_work_whose_client_leaves_ends_at_once(before):
+    _, client = connected()
+    if before:
+        client.lost()
+    else:
+        asyncio.get_running_loop().call_soon(client.lost)
+    with pytest.raises(ClientLeft):
+        await watched(client, asyncio.Event().wait())
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_work_that_ends_before_its_client_leaves_is_not_disturbed():
+    _, client = connected()
+    assert await watched(client, asyncio.sleep(0, 5)) == 5
+    client.lost()
+    await asyncio.sleep(0)
+
+
+async def test_the_close_after_an_answer_is_no_leaving():
+    _, client = connected()
+
+    async def work():
+        client.write(EVENT, last=True)
+        client.lost()
+        await asyncio.sleep(0)
+        return "settled"
+
+    assert await watched(client, work()) == "settled"
+
+
+async def test_the_end_of_the_worker_is_not_taken_for_the_clients():
+    _, client = connected()
+
+    async def serve():
+        client.task = asyncio.current_task()
+        await watched(client, asyncio.Event().wait())
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(serve())
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["paused before", "paused meanwhile"])
+async def test_a_client_that_reads_nothing_has_left(before):
+    _, client = connected(unread_bytes=100)
+    loop = asyncio.get_running_loop()
+    if before:
+        client.paused = True
+    else:
+        loop.call_soon(client.writing_paused)
+        loop.call_soon(client.writing_paused)  # told twice: one limit
+    with pytest.raises(ClientLeft):
+        await watched(client, asyncio.Event().wait(), write_s=0.05)
+
+
+async def test_a_client_that_reads_on_in_time_has_not():
+    _, client = connected(unread_bytes=100)
+    loop = asyncio.get_running_loop()
+    async with client.leaving(write_s=0.05):
+        client.writing_paused()
+        client.writing_resumed()
+        fired = loop.create_future()
+        loop.call_later(0.2, fired.set_result, None)  # later than the limit that was lifted
+        await fired
+    assert not client.paused
+
+
+async def test_one_that_reads_little_by_little_has_not_either():
+    line, client = connected(unread_bytes=100)
+    looks = []
+
+    def read_some():
+        looks.append(line.unread_bytes)
+        line.unread_bytes -= 1 if len(looks) < 5 else 0
+        return line.unread_bytes
+
+    line.get_write_buffer_size = read_some
+    client.paused = True
+    with pytest.raises(ClientLeft):
+        await watched(client, asyncio.Event().wait(), write_s=0.01)
+    assert looks[:5] == [100, 99, 98, 97, 96]
+
+
+async def test_a_limit_to_reading_ends_with_the_answer():
+    line, client = connected(unread_bytes=100)
+    async with client.leaving(write_s=0.01):
+        line.on_write = client.writing_paused
+        client.write(EVENT, last=True)
+        await asyncio.sleep(0.1)
+    assert line.answer()[2] == EVENT
+
+
+async def test_a_reply_waits_until_the_answer_before_it_was_read():
+    line, client = connected()
+    line.waits_drained = asyncio.get_running_loop().create_future()
+    client.paused = True
+    async with asyncio.TaskGroup() as tasks:
+        replying = tasks.create_task(client.reply(200, b"{}"))
+        await asyncio.sleep(0.01)
+        assert line.written == b""
+        client.writing_resumed()
+        line.waits_drained.set_result(None)
+    assert replying.done()
+    assert line.answer()[0] == 200
+
+
+async def test_a_client_that_leaves_meanwhile_gets_no_reply():
+    line, client = connected()
+    line.waits_drained = asyncio.get_running_loop().create_future()
+    client.paused = True
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.reply(200, b"{}"))
+        await asyncio.sleep(0)
+        client.lost()
+        line.lost = True
+        line.waits_drained.set_result(None)
+    assert line.answers == 0
