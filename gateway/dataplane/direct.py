@@ -184,6 +184,9 @@ class DirectClient:
         self._splice = splice = Splice(answer, stream, self, on_first)
         try:
             await splice.run(patience, self._loop)
+        except asyncio.CancelledError:
+            if not self.finished:  # else the client has its whole answer
+                raise
         finally:
             self._splice = None
         await settle(answer, self._loop.time() + LINGER_S)
@@ -229,7 +232,7 @@ class DirectClient:
             await self.reply(
                 error.status, body_of(error, self.errors), more=failure_headers(error)
             )
-        elif not self.gone:
+        elif not (self.gone or self.finished):
             event = event_of(error, self.errors, self.next_number)
             last = b"%x\r\n%b\r\n" % (len(event), event) + _LAST_CHUNK
             self._line.transport.write(last)

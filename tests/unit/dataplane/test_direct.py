@@ -10,6 +10,7 @@ from gateway.core.errors import (
     MethodNotAllowed,
     Overloaded,
     RequestTooLarge,
+    ShuttingDown,
 )
 from gateway.dataplane.client import PING, ClientLeft
 from gateway.dataplane.direct import DirectClient
@@ -148,6 +149,19 @@ async def test_a_failure_after_the_status_is_the_streams_last_event():
     body = line.answer()[2]
     assert body.startswith(EVENT + b'data: {"error":')
     assert (client.finished, line.answers) == (True, 1)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_failure_after_the_answer_is_not_told(streamed):
+    """The connection may carry the next answer by now."""
+    line, client = connected()
+    if streamed:
+        client.write(EVENT, last=True)
+    else:
+        await client.reply(200, b"{}")
+    await client.fail(ShuttingDown("x"))
+    assert line.answer()[0] == 200
+    assert line.answers == 1
 
 
 async def test_nothing_is_written_once_the_connection_is_lost():
