@@ -8,7 +8,7 @@ Rule: what is recognised here must be what a full reading would have said, to th
 is not certain is left to it.
 """
 
-from gateway.core.chunks import Chunk, read
+from gateway.core.chunks import Chunk, has_content, read
 from gateway.core.errors import UpstreamError
 
 _START = b'data: {"id":"'
@@ -131,7 +131,8 @@ def learn(event: bytes, chunk: Chunk, shown: bytes) -> Likeness | None:
         text_end = event.find(b'"', text_at)
         if text_at < len(mark) or text_end <= text_at:
             continue
-        if _proved(event, chunk, text_at, text_end):
+        # The client's may have its keys in another order.
+        if shown.endswith(event[text_at:]) and _proved(event, chunk, text_at, text_end):
             return Likeness(
                 before_id=event[:id_at],
                 after_id=event[id_end:text_at],
@@ -145,7 +146,7 @@ def _proved(event: bytes, chunk: Chunk, text_at: int, text_end: int) -> bool:
     """Try it: with another text in this place, all else must read the same."""
     if not chunk.choices or len(chunk.choices) > 1 or chunk.choices[0].finish_reason:
         return False
-    if not _is_plain(event[text_at:text_end]):
+    if not (_is_plain(event[text_at:text_end]) and has_content(chunk.choices[0])):
         return False
     tried = event[len(b"data: ") : text_at] + _PROBE + event[text_end:-2]
     try:

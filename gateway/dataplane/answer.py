@@ -240,6 +240,7 @@ class Answer:
         del self._parser
         self._sink = None
         whole = self.complete and self.failure is None and not self._arrived
+        self.failure = None  # once raised, it knows the frames that know this object
         carrier.release(reusable=whole and self._keep_alive)
 
     def _pop(self) -> tuple[float, bytes]:

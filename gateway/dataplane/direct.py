@@ -67,6 +67,7 @@ class DirectClient:
         "_loop",
         "_pause_timer",
         "_splice",
+        "_unread_bytes",
         "_write_s",
         "asked",
         "body_parts",
@@ -123,6 +124,7 @@ class DirectClient:
         self._splice: Splice | None = None
         self._pause_timer: asyncio.TimerHandle | None = None
         self._write_s = 0.0
+        self._unread_bytes = 0
 
     @property
     def committed(self) -> bool:
@@ -152,7 +154,7 @@ class DirectClient:
         if self._splice is not None:
             self._splice.hold_back()
         if self._leave is not None and self._pause_timer is None:
-            self._pause_timer = self._loop.call_later(self._write_s, self._read_nothing)
+            self._wait_for_reading()
 
     def writing_resumed(self) -> None:
         """Write on."""
@@ -182,6 +184,9 @@ class DirectClient:
         self._splice = splice = Splice(answer, stream, self, on_first)
         try:
             await splice.run(patience, self._loop)
+        except asyncio.CancelledError:
+            if not self.finished:  # else the client has its whole answer
+                raise
         finally:
             self._splice = None
         await settle(answer, self._loop.time() + LINGER_S)
@@ -227,7 +232,7 @@ class DirectClient:
             await self.reply(
                 error.status, body_of(error, self.errors), more=failure_headers(error)
             )
-        elif not self.gone:
+        elif not (self.gone or self.finished):
             event = event_of(error, self.errors, self.next_number)
             last = b"%x\r\n%b\r\n" % (len(event), event) + _LAST_CHUNK
             self._line.transport.write(last)
@@ -259,9 +264,15 @@ class DirectClient:
         self._leave = None
         self._stop_pause_timer()
 
+    def _wait_for_reading(self) -> None:
+        self._unread_bytes = self._line.transport.get_write_buffer_size()
+        self._pause_timer = self._loop.call_later(self._write_s, self._read_nothing)
+
     def _read_nothing(self) -> None:
         self._pause_timer = None
-        if self._leave is not None:
+        if self._line.transport.get_write_buffer_size() < self._unread_bytes:
+            self._wait_for_reading()
+        elif self._leave is not None:
             self._leave()
 
     def _stop_pause_timer(self) -> None:

@@ -89,7 +89,7 @@ class Splice:
         self._answer.let_on()
 
     def cut(self) -> None:
-        """Write no more: the client is gone."""
+        """Write no more: the client is gone, or has all that it gets."""
         self._over = True
         self._reframed = None
 
@@ -131,12 +131,13 @@ class Splice:
 
     def take(self, body: bytes, at: float) -> None:
         """Read in full what arrived ``at``, and write it."""
-        if self._over:  # what follows is the end of the body
+        if self._over:  # what follows is the end of the body, or worth nothing
             return
         stream, answer = self._stream, self._answer
         try:
             events = stream.feed(body, at)
         except UpstreamError as failure:
+            self.cut()
             answer.fail(failure)
             return
         if events:
@@ -144,12 +145,15 @@ class Splice:
             if self._on_first is not None:
                 self._tell_first()
         if stream.failure is not None:
+            self.cut()
             answer.fail(stream.failure)
         elif stream.done:
-            self._over = True
+            self.cut()
             answer.wake()
         elif answer.aligned and stream.likeness is not None and stream.between_events:
             self._reframed = stream.likeness.reframed
+        else:  # it is still set where several pieces had come before `run`
+            self._reframed = None
 
     def _tell_first(self) -> None:
         first_at = self._stream.meter.first_at

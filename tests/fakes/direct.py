@@ -76,6 +76,9 @@ class Line:
     def close(self):
         self.closed = True
 
+    def get_write_buffer_size(self):
+        return 1
+
     def abort(self):
         self.aborted = True
 

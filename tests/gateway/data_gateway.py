@@ -75,6 +75,8 @@ class DataGateway:
     recorder: Recorder = field(default_factory=Recorder)
     failed: list = field(default_factory=list)
     on_failure: Callable = lambda: None
+    server: HttpServer | None = None
+    """While it is `serving`."""
 
     def __post_init__(self):
         self.upstreams = Upstreams(clock=time.perf_counter)
@@ -134,7 +136,7 @@ class DataGateway:
     async def serving(self):
         """Serve on a free port; give an HTTP client of it."""
         spliced = self.app.spliced if self.way == "splice" else {}
-        server = HttpServer(self.app, spliced=spliced)
+        server = self.server = HttpServer(self.app, spliced=spliced)
         with listening_socket("127.0.0.1", 0) as sock:
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             async with asyncio.TaskGroup() as tasks:

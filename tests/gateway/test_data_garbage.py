@@ -5,18 +5,34 @@ import gc
 
 import pytest
 
+from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.attempt import Attempt
 from gateway.dataplane.client import Leaving
 from gateway.dataplane.direct import DirectClient
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.portable import PortableClient
+from gateway.dataplane.request_body import RequestBody
+from gateway.dataplane.serving import SpliceProtocol
 from gateway.dataplane.splice import Splice
-from tests.fakes.replica import answering, reply, stream
+from tests.fakes.replica import (
+    STREAM,
+    Step,
+    answering,
+    chunk,
+    reply,
+    says,
+    settled,
+    stream,
+)
+from tests.fakes.wire_client import request, wired
 from tests.gateway.data_gateway import COMPLETION, STREAMED, gateway_over
 
 pytestmark = pytest.mark.anyio
-OURS = (Answer, Attempt, DirectClient, Exchange, Leaving, PortableClient, Splice)
+OURS = (
+    AnswerStream, Answer, Attempt, DirectClient, Exchange, Leaving, PortableClient,
+    RequestBody, Splice, SpliceProtocol,
+)  # fmt: skip
 
 
 def left_in_cycles():
@@ -48,12 +64,59 @@ async def served(body, answer):
         return left_in_cycles()
 
 
+async def cut_short(*script, leave=False):
+    """Return what is left of streams that did not end well, once their connections are gone."""
+    replica = answering(script)
+    async with gateway_over(replica) as gateway, gateway.serving() as http:
+        port = http.base_url.port
+        for number in range(5):
+            async with wired(port) as client:
+                await client.send(request("/v1/completions", STREAMED))
+                if leave:
+                    await settled(lambda n=number: len(replica.requests) == n + 1)
+                    client.close()
+                else:
+                    await client.answer()
+            await settled(lambda n=number: len(gateway.recorder.facts) == n + 1)
+        await settled(lambda: replica.open == 0)
+        await settled(lambda: not gateway.server.server_state.connections)
+        await asyncio.sleep(0.01)
+        return left_in_cycles()
+
+
 async def test_an_answer_in_one_piece_leaves_none():
     assert await served(COMPLETION, reply()) == []
 
 
 async def test_a_stream_leaves_none():
     assert await served(STREAMED, stream("a", "b")) == []
+
+
+async def test_a_connection_that_ends_leaves_none():
+    assert await cut_short(stream("a", "b"), Step.CLOSE) == []
+
+
+@pytest.mark.parametrize(
+    "script", [[Step.STALL], [STREAM + chunk(says("a")), Step.STALL]], ids=["prefill", "stream"]
+)
+async def test_a_client_that_leaves_leaves_none(script):
+    assert await cut_short(*script, leave=True) == []
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        STREAM + chunk(says("a")),
+        STREAM + chunk(says("a")) + chunk(b"data: {\n\n"),
+        STREAM + chunk(b"data: {\n\n"),
+        STREAM + chunk(says("a")) + b"zz\r\n",
+        reply(b"{}", status=500),
+        b"",
+    ],
+    ids=["stream", "chunk", "first chunk", "framing", "refusal", "nothing"],
+)
+async def test_an_answer_that_breaks_off_leaves_none(wire):
+    assert await cut_short(wire, Step.CLOSE) == []
 
 
 async def test_the_test_would_see_one():

@@ -227,3 +227,34 @@ def test_an_event_with_broken_text_teaches_nothing():
 def test_an_event_that_is_no_json_teaches_nothing():
     odd = event("1.1").replace(b"}]}", b"}}}")
     assert learn(odd, read(event("1.1")[6:-2]), odd) is None
+
+
+def keyed(text, order):
+    """An event with its keys in any order."""
+    fields = {
+        "id": "chatcmpl-7", "object": KIND, "created": 1, "model": "theirs",
+        "choices": [{"index": 0, "delta": {"content": text}}],
+    }  # fmt: skip
+    said = json.dumps({name: fields[name] for name in order}, separators=(",", ":"))
+    return b"data: %b\n\n" % said.encode()
+
+
+@given(order=st.permutations(["object", "created", "model", "choices"]))
+def test_the_order_of_keys_does_not_matter(order):
+    quick, full = stream_of("1.1", PLAIN), stream_of("1.1", PLAIN)
+    for at, text in enumerate([" a", " b", " c", " dd", " e"]):
+        data = keyed(text, ["id", *order])
+        assert taken(quick, framed(data), float(at)) == framed(full.feed(data, float(at)))
+
+
+@pytest.mark.parametrize("named", ["text", "reasoning"])
+def test_a_text_that_does_not_count_is_not_counted(named):
+    """A chat's chunk has its text in ``delta``; the same name beside it says nothing."""
+    quick, full = stream_of("1.1", PLAIN), stream_of("1.1", PLAIN)
+    for at, text in enumerate([" a", " b", " c"]):
+        choice = {"index": 0, named: text, "delta": {"content": ""}}
+        data = b"data: " + (HEAD % ("chatcmpl-7", KIND)).encode()
+        data += json.dumps(choice, separators=(",", ":")).encode()[len('{"index":0,') :]
+        data += b"]}\n\n"
+        assert taken(quick, framed(data), float(at)) == framed(full.feed(data, float(at)))
+    assert quick.meter.events == full.meter.events == 1

@@ -113,20 +113,16 @@ async def _sending_without_reading(sent):
         sending.cancel()
 
 
-@pytest.mark.parametrize(
-    ("sent", "many"),
-    [(request("/echo", b"x" * 300_000), 8)],
-    ids=["large"],
-)
-async def test_answers_that_are_not_read_are_not_heaped_up(sent, many):
+async def test_answers_that_are_not_read_are_not_heaped_up():
     """Each alone is let out whole, but the next one only once it is read."""
-    async with _sending_without_reading(sent * many) as (served, connection, client):
+    sent = request("/echo", b"x" * 300_000) * 8
+    async with _sending_without_reading(sent) as (served, connection, client):
         answered = await _standing_still(lambda: len(served.ends))
-        assert answered < many
+        assert answered < 8
         assert connection.transport.get_write_buffer_size() < 400_000
-        for _ in range(many):
-            await client.answer()
-        assert len(served.ends) == many
+        for _ in range(8):
+            assert len((await client.answer()).body) == 300_000
+        assert len(served.ends) == 8
 
 
 async def test_whoever_leaves_without_having_read_is_not_waited_for():
@@ -137,3 +133,59 @@ async def test_whoever_leaves_without_having_read_is_not_waited_for():
         client.reset()
         await settled(lambda: not served.server.server_state.connections)
         await settled(lambda: not served.server.server_state.tasks)
+
+
+GARBAGE = b"this is not HTTP\r\n\r\n"
+
+
+async def test_garbage_after_a_request_does_not_get_into_its_answer():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(STREAM + request("/echo", b"a") + GARBAGE)
+        await client.until(EVENT % 0)
+        await client.send(GARBAGE)
+        served.go.set()
+        assert (await client.answer()).body == EVENTS
+        assert (await client.answer()).body == b"a"
+        assert (await client.answer()).status == 400
+        assert await client.ended()
+        assert served.ends == ["ok", "ok"]
+
+
+async def test_garbage_does_not_hide_that_the_client_left():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(STREAM + GARBAGE)
+        await client.until(EVENT % 0)
+        client.close()
+        await settled(lambda: served.ends == ["left"])
+
+
+IN_A_BODY = request("/echo", None, more=["transfer-encoding: chunked"]) + b"zz\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (GARBAGE, [400]),
+        (IN_A_BODY, [400]),
+        (request("/other", b"a") + GARBAGE, [200, 400]),
+        (request("/echo", b"a") + GARBAGE, [200, 400]),
+        (request("/echo", b"a") + IN_A_BODY, [200, 400]),
+    ],
+    ids=["first", "in a body", "behind the server's", "behind", "in a second body"],
+)
+async def test_what_is_no_http_ends_the_connection(sent, statuses):
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(sent)
+        assert [(await client.answer()).status for _ in statuses] == statuses
+        assert await client.ended()
+        await settled(lambda: not served.server.server_state.tasks)
+
+
+async def test_so_does_what_is_no_http_after_an_answer():
+    async with spliced_server() as served, wired(served.port) as client:
+        await client.send(request("/refuse"))
+        assert (await client.answer()).status == 401
+        await client.send(GARBAGE)
+        answer = await client.answer()
+        assert (answer.status, answer.headers[b"connection"]) == (400, b"close")
+        assert await client.ended()
