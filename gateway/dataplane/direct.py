@@ -23,7 +23,6 @@ from gateway.dataplane.client import (
     Leaving,
     OnFirst,
     failure_headers,
-    json_headers,
     too_large,
 )
 from gateway.dataplane.relay import LINGER_S, settle
@@ -34,19 +33,21 @@ _LAST_CHUNK = b"0\r\n\r\n"
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
 
 
-def _lines(headers: "list[Header] | tuple[Header, ...]") -> bytes:
+def lines(headers: "list[Header] | tuple[Header, ...]") -> bytes:
+    """Return headers as they go over the wire, without the empty line after the last."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-_STREAM_LINES = _lines(STREAM_HEADERS) + b"transfer-encoding: chunked\r\n"
+_JSON_LINES = b"content-type: application/json\r\ncontent-length: %d\r\n"
+_STREAM_LINES = lines(STREAM_HEADERS) + b"transfer-encoding: chunked\r\n"
 
 
 class Line(BodySource, Protocol):
     """The server's connection to one client."""
 
     @property
-    def default_headers(self) -> list[Header]:
-        """What every answer carries: the date."""
+    def default_lines(self) -> bytes:
+        """Header lines that every answer carries: the date."""
         ...
 
     async def drained(self) -> None:
@@ -218,10 +219,10 @@ class DirectClient:
         """See `Client.reply`."""
         if self.paused:  # the answer before this one is still on its way
             await self._line.drained()
-        lines = _lines(json_headers(len(body)))
+        told = _JSON_LINES % len(body)
         if more:
-            lines += _lines([*more.items()])
-        head = self._head(status, lines)
+            told += lines([*more.items()])
+        head = self._head(status, told)
         if not self.gone:
             self._line.transport.writelines((head, body))
             self._end()
@@ -238,11 +239,17 @@ class DirectClient:
             self._line.transport.write(last)
             self._end()
 
-    def _head(self, status: int, lines: bytes) -> bytes:
+    def _head(self, status: int, told: bytes) -> bytes:
         self.status = status
-        head = (_STATUS_LINES[status], _lines(self._line.default_headers), lines)
-        close = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        return b"".join((*head, _lines(self.headers), close))
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        rest = lines(self.headers)
+        return b"%b%b%b%b%b\r\n" % (
+            _STATUS_LINES[status],
+            self._line.default_lines,
+            told,
+            rest,
+            close,
+        )
 
     def _end(self) -> None:
         self.finished = True

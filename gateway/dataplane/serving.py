@@ -12,13 +12,16 @@ from typing import Any
 from typing_extensions import override
 from uvicorn._types import ASGI3Application
 
+from gateway.core.known_head import KnownHead, learn
 from gateway.dataplane.client import Client, Header
-from gateway.dataplane.direct import DirectClient
-from gateway.dataplane.protocol import GuardedProtocol
+from gateway.dataplane.direct import DirectClient, lines
+from gateway.dataplane.protocol import GuardedProtocol, Stage
 
 Serve = Callable[[Client], Coroutine[Any, Any, None]]
 _MOST_WAITING = 16
 """Requests that a client may send ahead; with more, it is not read from."""
+_MOST_LEARNED = 3
+"""Heads in a row of which none came again, after which the client's are no longer learned."""
 
 
 class SpliceProtocol(GuardedProtocol):
@@ -35,11 +38,61 @@ class SpliceProtocol(GuardedProtocol):
         self._spliced = spliced
         self._read: DirectClient | None = None
         """Whose body is being read; None: that of a request which uvicorn serves itself."""
+        self._dated: list[Header] | None = None
+        self._dated_lines = b""
+        self._known: KnownHead | None = None
+        self._known_serve: Serve | None = None
+        self._to_learn = _MOST_LEARNED
+        self._begun = b""
+        """What came with the first byte of a request, until its head is complete."""
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Take a whole request whose head is known, or have it read."""
+        between = self._stage is Stage.BETWEEN
+        if between and self._known is not None and self._take_known(self._known, data):
+            return
+        self._begun = data if between else b""
+        super().data_received(data)
+
+    def _take_known(self, known: KnownHead, data: bytes) -> bool:
+        """Serve the one request that ``data`` is; tell whether it was one of those."""
+        found = known.of(data)
+        if found is None or self.pipeline or not self.cycle.response_complete:
+            return False
+        length, body_at = found
+        if len(data) - body_at != int(length):
+            return False
+        assert self._known_serve is not None  # noqa: S101 - set with what is known
+        self.due, self._read, self._to_learn = None, None, _MOST_LEARNED
+        client = DirectClient(
+            self,
+            "POST",
+            known.headers(length),
+            loop=self.loop,
+            keep_alive=True,
+            expects_continue=False,
+        )
+        client.body_parts.came(data[body_at:])
+        client.body_parts.ended()
+        self.cycle = _Cycle(client, self._known_serve)  # type: ignore[assignment]
+        self._start_asgi_task(self.cycle, self.app)
+        return True
+
+    def _learn(self, begun: bytes, serve: Serve) -> None:
+        """Know the head that was just read when it comes again; ``begun`` began with it."""
+        if self._to_learn and begun and self.parser.should_keep_alive():
+            self._to_learn -= 1
+            self._known_serve = serve
+            self._known = learn(begun, self.headers, most=self._limits.rules.head_bytes)
 
     @property
-    def default_headers(self) -> list[Header]:
-        """What every answer carries: the date."""
-        return self.server_state.default_headers
+    def default_lines(self) -> bytes:
+        """Header lines that every answer carries: the date."""
+        dated = self.server_state.default_headers  # another list each second
+        if dated is not self._dated:
+            self._dated, self._dated_lines = dated, lines(dated)
+        return self._dated_lines
 
     def pause_reading(self) -> None:
         """Read no more from the client."""
@@ -66,6 +119,7 @@ class SpliceProtocol(GuardedProtocol):
     @override
     def head_came(self) -> None:
         """Make a client to be written to, or leave the request to uvicorn."""
+        begun, self._begun = self._begun, b""  # it begins with no other head
         serve = self._spliced.get(self.url)
         # An answer to HEAD has no body, one to HTTP/1.0 no chunks: the server knows how.
         if (
@@ -78,6 +132,7 @@ class SpliceProtocol(GuardedProtocol):
             if self.pipeline:
                 self.resume_reading()
             return
+        self._learn(begun, serve)
         client = self._read = DirectClient(
             self,
             "POST",

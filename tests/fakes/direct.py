@@ -51,7 +51,7 @@ class Line:
     def __init__(self, reader):
         self.reader = reader
         self.client = None
-        self.default_headers = [(b"date", b"today")]
+        self.default_lines = b"date: today\r\n"
         self.closed = self.aborted = False
         self.answers = 0
         self.reading = True

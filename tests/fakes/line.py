@@ -7,7 +7,7 @@ class Line:
     """The connection and its transport in one."""
 
     def __init__(self, *, unread_bytes=0):
-        self.default_headers = [(b"date", b"today")]
+        self.default_lines = b"date: today\r\n"
         self.written = b""
         self.writes = 0
         self.closed = self.aborted = self.lost = False

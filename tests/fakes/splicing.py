@@ -72,7 +72,7 @@ class Splicing:
         self.client = DirectClient(
             self.line, "POST", [], loop=loop, keep_alive=True, expects_continue=False
         )
-        self.connection = Connection(self.replica, self.clock)
+        self.connection = Connection(self.replica, self.clock, loop)
         self.connection.connection_made(self.replica)
         self.answer = Answer(self.connection, loop, self.clock, connect_s=None)
         self.connection.ask((b"",), self.answer)
