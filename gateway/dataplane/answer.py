@@ -13,6 +13,7 @@ from typing import Protocol
 import httptools
 
 from gateway.core.errors import UpstreamError, UpstreamProtocolError
+from gateway.dataplane.alarm import Alarm
 
 _HIGH_WATER_BYTES = 65_536
 _LOW_WATER_BYTES = 16_384
@@ -25,6 +26,8 @@ class Carrier(Protocol):
     transport: asyncio.Transport | None
     lane: Callable[[bytes], int] | None
     """Takes what arrives first, and returns how many bytes of it."""
+    alarm: Alarm
+    """Of whoever waits for what comes over it."""
 
     def release(self, *, reusable: bool) -> None:
         """Give the connection back, or end it."""
@@ -40,13 +43,11 @@ class Answer:
         "_chunk_ended",
         "_head_seen",
         "_keep_alive",
-        "_limit_at",
         "_loop",
         "_parser",
         "_paused",
         "_pieces",
         "_sink",
-        "_timer",
         "_waiter",
         "_waiting_bytes",
         "aligned",
@@ -96,8 +97,6 @@ class Answer:
         self._sink: Callable[[bytes, float], None] | None = None
         self._chunk_ended = False
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._limit_at = 0.0
 
     # What httptools calls.
 
@@ -232,9 +231,7 @@ class Answer:
         carrier, self._carrier = self._carrier, None
         if carrier is None:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        carrier.alarm.clear()
         # The parser calls back here: left alone, the two would hold each other until the
         # garbage collector came, which would pause every stream.
         del self._parser
@@ -258,29 +255,15 @@ class Answer:
 
     def change(self, until: float) -> "asyncio.Future[None]":
         """Return what is done when anything happened; it fails with TimeoutError ``until``."""
-        self._limit_at = until
-        # One timer serves many waits: it is armed once and moves on when it finds the limit
-        # moved.
-        if self._timer is None or self._timer.when() > until:
-            self._arm(until)
+        if self._carrier is not None:
+            self._carrier.alarm.set(until, self._time_up)
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
-    def _arm(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._look_up)
-
-    def _look_up(self) -> None:
-        self._timer = None
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            return
-        if self._loop.time() >= self._limit_at:
-            self._waiter = None
+    def _time_up(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
             waiter.set_exception(TimeoutError())
-        else:
-            self._arm(self._limit_at)
 
     def wake(self) -> None:
         """End the wait of `change`."""

@@ -19,6 +19,7 @@ from gateway.core.errors import (
     UpstreamDisconnected,
     UpstreamProtocolError,
 )
+from gateway.dataplane.alarm import Alarm
 from gateway.dataplane.answer import Answer
 
 IDLE_S = 4.0
@@ -36,9 +37,14 @@ _NOT_HTTP = (
 class Connection(asyncio.Protocol):
     """One TCP connection to a replica; carries one answer at a time."""
 
-    __slots__ = ("_answer", "_clock", "_upstream", "idle_at", "lane", "transport")
+    __slots__ = ("_answer", "_clock", "_upstream", "alarm", "idle_at", "lane", "transport")
 
-    def __init__(self, upstream: "Upstream", clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        upstream: "Upstream",
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         """Belong to ``upstream``'s pool."""
         self._upstream = upstream
         self._clock = clock
@@ -46,6 +52,8 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.lane: Callable[[bytes], int] | None = None
         """Takes what arrives first, and returns how many bytes of it."""
+        self.alarm = Alarm(loop)
+        """Of whoever waits for what comes over it."""
         self.idle_at = 0.0
         """Loop time when it was last given back."""
 
@@ -84,6 +92,7 @@ class Connection(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits, or leave the pool."""
+        self.alarm.stop()
         answer, self._answer = self._answer, None
         if answer is None:
             self._upstream.forget(self)
@@ -178,7 +187,7 @@ class Upstream:
         try:
             async with asyncio.timeout(connect_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self, self._clock), self._host, self._port
+                    lambda: Connection(self, self._clock, self._loop), self._host, self._port
                 )
         except TimeoutError:
             raise UpstreamConnectFailed(

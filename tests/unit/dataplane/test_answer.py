@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamDisconnected, UpstreamProtocolError
+from gateway.dataplane.alarm import Alarm
 from gateway.dataplane.answer import Answer
 from tests.fakes.replica import REPLY, STREAM, chunk, head, reply, stream
 
@@ -32,6 +33,7 @@ class Carrier:
     def __init__(self):
         self.transport = Transport()
         self.given_back = []
+        self.alarm = Alarm(asyncio.get_running_loop())
 
     def release(self, *, reusable):
         self.given_back.append(reusable)
