@@ -1,0 +1,42 @@
+"""Changes a gateway's workers as they start, for tests that need one that differs.
+
+Python imports this by itself from a folder on ``PYTHONPATH``. ``CHANGED_WORKER`` names the
+changes; each says in the log that it was made. What they change is imported by a worker alone:
+every Python process of the gateway comes through here.
+"""
+
+import os
+import sys
+
+
+def through_asgi():
+    """Serve every client through ASGI, as behind a server without a way past it."""
+    from gateway.api.server import HttpServer  # noqa: PLC0415 - see above
+
+    made = HttpServer.__init__
+
+    def without_splice(self, app, *, spliced=None, **others):  # noqa: ARG001 - dropped
+        made(self, app, spliced={}, **others)
+
+    HttpServer.__init__ = without_splice
+
+
+def never_pausing():
+    """Write on, whether the client reads or not."""
+    from uvicorn.protocols.http.flow_control import FlowControl  # noqa: PLC0415 - see above
+
+    from gateway.dataplane.direct import DirectClient  # noqa: PLC0415 - see above
+
+    async def drain(self):
+        pass
+
+    FlowControl.drain = drain
+    DirectClient.writing_paused = lambda self: None  # noqa: ARG005 - the method's signature
+
+
+_CHANGES = {"through_asgi": through_asgi, "never_pausing": never_pausing}
+
+if "gateway.worker" in sys.orig_argv:
+    for name in os.environ.get("CHANGED_WORKER", "").split():
+        _CHANGES[name]()
+        sys.stderr.write(f"this worker is changed: {name}\n")
