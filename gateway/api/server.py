@@ -19,6 +19,11 @@ from gateway.dataplane.serving import Serve, SpliceProtocol
 from gateway.dataplane.watch import PortLimits, Watch
 
 _BACKLOG = 2048
+_UNSENT_BYTES = 65_536
+"""What the kernel takes of an answer before the network can; else up to 4 MB for each client.
+
+Then a client that does not read is noticed, and its replica held back, while little waits.
+"""
 _LAST_REQUESTS_S = 0.3
 """At the end: how long a connection that has just been made may take to send its request."""
 
@@ -130,6 +135,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         OSError: the address cannot be bound.
     """
     sock = bound_socket(host, port)
+    # Connections inherit it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     sock.listen(_BACKLOG)
     return sock
 

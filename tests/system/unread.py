@@ -12,7 +12,6 @@ from tests.fakes.long_answers import text_of
 
 _LITTLE = 4096
 _MUCH = 1 << 18
-_SEGMENT_BYTES = 1400
 _TEXTS = re.compile(rb'"content":"([^"]*)"')
 _DONE = b"data: [DONE]"
 _END_OF_BODY = b"\r\n0\r\n\r\n"
@@ -26,9 +25,6 @@ class Unread:
         self._number = number
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LITTLE)
-        # Segments as over a network. With those of loopback, 64 KiB, the kernel takes up to
-        # 4 MB of each answer before a byte of it waits in the gateway.
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
         place = urlsplit(url)
         self.socket.connect((place.hostname, place.port))
         data = json.dumps({**body, "stream": True}).encode()
