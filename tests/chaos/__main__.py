@@ -9,26 +9,32 @@ import io
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import click
 import pytest
 
 from tests.bench.processes import allow_many_connections, unwind_on_signals
-from tests.chaos.calls import make_calls
+from tests.chaos.calls import Call, make_calls
 from tests.chaos.faults import KINDS, By, Schedule
 from tests.chaos.latency import added_latency
 from tests.chaos.report import Report
 from tests.chaos.running import LIMIT_S, run
 from tests.chaos.stand import CHANGES, standing
 
+_SIMULATED = "what `trtllm-gateway sim` does with --fault "
 _FAULTS = "\b\nFaults:\n" + "".join(
-    f"  {kind.name:<17} {kind.effect}\n" for kind in KINDS.values()
+    f"  {kind.name:<17} {_SIMULATED * (kind.by is By.SIMULATOR)}{kind.effect}\n"
+    for kind in KINDS.values()
 )
+T = TypeVar("T")
 _DIRECT_LIMIT_S = 5.0
+_GATEWAY = "gateway"
 
 
 def _names(_context: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ def _names(_context: click.Context, _param: click.Parameter, value: str) -> tupl
 @click.option(
     "--without",
     multiple=True,
-    type=click.Choice(["gateway", *CHANGES]),
+    type=click.Choice([_GATEWAY, *CHANGES]),
     help="Take this away, and see what it is good for; may be repeated.",
 )
 @click.option("--latency", default=0, metavar="N", help="Measure N faults of a kind instead.")
@@ -79,33 +85,37 @@ def main(
         _say_latency(latency)
         return
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    schedule = Schedule(seed, kinds=kinds)
-    calls = list(make_calls(seed, streams))
-    changes = [change for change in without if change != "gateway"]
-    direct = changes != [*without]
     click.echo(f"seed {seed}: {streams} calls")
-
-    async def go(folder: Path) -> Report:
-        report = Report()
-        async with standing(
-            folder, schedule.strike, gateway=not direct, changes=changes
-        ) as stand:
-            report.add(
-                await run(
-                    stand,
-                    calls,
-                    concurrency=concurrency,
-                    schedule=None if direct or kinds else schedule,
-                    limit_s=_DIRECT_LIMIT_S if direct else LIMIT_S,
-                )
-            )
-        return report
-
     began_at = time.monotonic()
-    report = _quietly(go)
+    calls = list(make_calls(seed, streams))
+    report = _quietly(
+        partial(_report, Schedule(seed, kinds=kinds), calls, concurrency, without)
+    )
     click.echo(f"\n{report.table()}\n\n" + "\n".join(report.examples))
     click.echo(f"{report.sins} sins in {streams} calls, {time.monotonic() - began_at:.0f} s")
     sys.exit(bool(report.sins))
+
+
+async def _report(
+    schedule: Schedule,
+    calls: Sequence[Call],
+    concurrency: int,
+    without: Sequence[str],
+    folder: Path,
+) -> Report:
+    changes = [change for change in without if change != _GATEWAY]
+    direct = _GATEWAY in without
+    report = Report()
+    async with standing(folder, schedule.strike, gateway=not direct, changes=changes) as stand:
+        judged = await run(
+            stand,
+            calls,
+            concurrency=concurrency,
+            schedule=None if direct or schedule.chosen else schedule,
+            limit_s=_DIRECT_LIMIT_S if direct else LIMIT_S,
+        )
+    report.add(judged)
+    return report
 
 
 def _say_latency(samples: int) -> None:
@@ -114,7 +124,7 @@ def _say_latency(samples: int) -> None:
         click.echo(f"{fault}: {said}")
 
 
-def _quietly(go: Callable[[Path], "object"]):
+def _quietly(go: Callable[[Path], Awaitable[T]]) -> T:
     """Run ``go`` in a folder of its own, without the log that a test would show."""
     with TemporaryDirectory(prefix="trtgw-chaos-") as name:
         said = io.StringIO()

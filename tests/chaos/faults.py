@@ -7,10 +7,11 @@ No gateway can see a changed letter inside a text, for nothing on the wire sums 
 what is damaged here damages the form: UTF-8, JSON or HTTP.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from typing import Protocol
 
 
 class By(StrEnum):
@@ -108,8 +109,12 @@ class Injection:
         return kind.effect
 
 
-Strikes = Callable[[int, int, bool], Injection | None]
-"""What a call meets: by its number, how often it has come before, and whether it streams."""
+class Strikes(Protocol):
+    """Says what a call meets."""
+
+    def __call__(self, number: int, arrival: int, *, stream: bool) -> Injection | None:
+        """Return what call ``number`` meets that has come ``arrival`` times before."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +135,13 @@ class Schedule:
         """Draw from ``kinds``, all by default; ``calm_share`` of the calls meet none."""
         self._seed = seed
         self._calm_share = calm_share
+        self.chosen = bool(kinds)
+        """Not all kinds may happen."""
         drawn = [KINDS[name] for name in kinds] or list(KINDS.values())
         self._kinds = [kind for kind in drawn if kind.by is not By.WINDOW and kind.weight]
         self._loud = [kind for kind in self._kinds if not kind.silent]
 
-    def strike(self, number: int, arrival: int, stream: bool) -> Injection | None:  # noqa: FBT001 - see `Strikes`
+    def strike(self, number: int, arrival: int, *, stream: bool) -> Injection | None:
         """See `Strikes`."""
         rng = Random(f"{self._seed} call {number} arrival {arrival}")
         if self.hopeless(number):

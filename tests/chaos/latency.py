@@ -19,6 +19,8 @@ NONE, REFUSED = "none", "refused"
 FAULTS = {NONE: NONE, REFUSED: REFUSED, "eof": "sim_eof", "5xx": "sim_503"}
 _TOKENS = 8
 _MOST_TRIES = 8
+_REPLICAS = 3
+"""One may be out because probes found it refusing; then there must be another two."""
 
 
 class Chosen:
@@ -27,7 +29,7 @@ class Chosen:
     def __init__(self) -> None:
         self.kind = NONE
 
-    def strike(self, number: int, arrival: int, _stream: bool) -> Injection | None:  # noqa: FBT001 - see `Strikes`
+    def strike(self, number: int, arrival: int, *, stream: bool) -> Injection | None:  # noqa: ARG002 - the protocol's
         """See `Strikes`."""
         if arrival or self.kind in {NONE, REFUSED}:
             return None
@@ -39,7 +41,7 @@ async def added_latency(folder: Path, samples: int) -> dict[str, dict[str, float
     chosen = Chosen()
     taken: dict[str, list[float]] = {name: [] for name in FAULTS}
     numbers = count()
-    async with standing(folder, chosen.strike, replicas=2) as stand:
+    async with standing(folder, chosen.strike, replicas=_REPLICAS) as stand:
         for _ in range(samples):
             for name, kind in FAULTS.items():
                 chosen.kind = kind

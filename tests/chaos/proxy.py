@@ -167,7 +167,7 @@ class Proxy:
     async def _strike(self, line: Line, number: int, head: bytes, body: bytes) -> None:
         arrival = self._ledger.arrive(number)
         stream = b'"stream":true' in body.replace(b" ", b"")
-        injection = self._strikes(number, arrival, stream)
+        injection = self._strikes(number, arrival, stream=stream)
         if injection is None:
             await self._pass_on(line, head, body)
             return
