@@ -1,7 +1,7 @@
 """What is made of an answer: every fault, at every place of it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.answers import EVENTS, STREAMED, WHOLE
@@ -24,6 +24,7 @@ def steps_of(kind, raw=STREAMED, place=0.5, seed=1):
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_PROXY, ids=lambda kind: kind.name)
+@settings(deadline=None)
 @given(raw=ANSWER, place=PLACE, seed=SEED)
 def test_a_fault_either_breaks_an_answer_or_lets_all_of_it_through(kind, raw, place, seed):
     steps = steps_of(kind.name, raw, place, seed)
@@ -36,6 +37,7 @@ def test_a_fault_either_breaks_an_answer_or_lets_all_of_it_through(kind, raw, pl
         assert shown(sent(steps)[: len(raw)]).whole
 
 
+@settings(deadline=None)
 @given(place=PLACE, seed=SEED)
 @pytest.mark.parametrize("kind", ["reset", "half_close", "hole"])
 def test_a_cut_leaves_a_true_beginning(kind, place, seed):
@@ -43,6 +45,7 @@ def test_a_cut_leaves_a_true_beginning(kind, place, seed):
     assert cut == STREAMED[: int(place * len(STREAMED))]
 
 
+@settings(deadline=None)
 @given(raw=ANSWER, place=PLACE, seed=SEED)
 def test_a_clean_end_is_well_formed_and_early(raw, place, seed):
     ended = Message(sent(steps_of("clean_end", raw, place, seed)))
@@ -52,6 +55,7 @@ def test_a_clean_end_is_well_formed_and_early(raw, place, seed):
     assert len(ended.body) < len(Message(raw).body)
 
 
+@settings(deadline=None)
 @given(raw=ANSWER, place=PLACE, seed=SEED)
 def test_a_flipped_byte_is_one_byte_and_no_text_any_more(raw, place, seed):
     flipped = sent(steps_of("flip", raw, place, seed))
@@ -61,6 +65,7 @@ def test_a_flipped_byte_is_one_byte_and_no_text_any_more(raw, place, seed):
         Message(flipped).body.decode()
 
 
+@settings(deadline=None)
 @given(raw=ANSWER, place=PLACE, seed=SEED)
 @pytest.mark.parametrize("kind", ["framing", "garbage"])
 def test_what_is_damaged_is_never_whole(kind, raw, place, seed):

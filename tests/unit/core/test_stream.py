@@ -196,10 +196,7 @@ def test_what_came_before_a_failure_still_reaches_the_client(bad):
 
 
 def test_a_byte_damaged_anywhere_is_never_taken_for_a_whole_answer():
-    """With its top bit turned it is no UTF-8: also in a field's name, or in place of a line end.
-
-    One that is lost at the very end of a stream has cost nothing.
-    """
+    """With its top bit turned it is no UTF-8, also in a field's name or a line end's place."""
     whole, _ = follow(COMPLETION + END, completion(UNASKED))
     for at in range(len(COMPLETION + END)):
         wire = bytearray(COMPLETION + END)
