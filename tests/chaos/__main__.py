@@ -21,7 +21,7 @@ import pytest
 
 from tests.bench.processes import allow_many_connections, unwind_on_signals
 from tests.chaos.calls import Call, make_calls
-from tests.chaos.faults import KINDS, By, Schedule
+from tests.chaos.faults import DRAWN, KINDS, By, Schedule
 from tests.chaos.latency import added_latency
 from tests.chaos.report import Report
 from tests.chaos.running import LIMIT_S, run
@@ -39,9 +39,8 @@ _GATEWAY = "gateway"
 
 def _names(_context: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
     names = tuple(filter(None, value.split(",")))
-    known = [kind.name for kind in KINDS.values() if kind.by is not By.WINDOW]
-    if unknown := sorted(set(names) - set(known)):
-        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(known)}")
+    if unknown := sorted(set(names) - set(DRAWN)):
+        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(DRAWN)}")
     return names
 
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any
 
 from tests.chaos.calls import Call
-from tests.chaos.faults import KINDS
+from tests.chaos.faults import KINDS, STARVED
 from tests.chaos.ledger import Closed, Strike
 
 
@@ -170,7 +170,9 @@ def _of_error(
         return Verdict.UNPROVOKED
     if seen.text:
         # Only the replica that showed content may break the answer off.
-        shown = any(strike.content for strike in breaking)
+        shown = any(strike.content for strike in breaking) or any(
+            window.kind == STARVED for window in windows
+        )
         return Verdict.BROKEN_OFF if shown else Verdict.NEEDLESS
     waited = not call.stream and any(
         KINDS[kind].silent for kind in (*(s.kind for s in struck), *(w.kind for w in windows))

@@ -21,6 +21,8 @@ class By(StrEnum):
     SIMULATOR = "simulator"
     WINDOW = "window"
     """A proxy, against its whole replica, for a time."""
+    NOBODY = "nobody"
+    """It happens by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Kind:
     """How often it is drawn, against others; 0: only on purpose."""
 
 
+STARVED = "starved"
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -74,6 +77,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("refused", By.WINDOW, "connections are refused"),
         Kind("down", By.WINDOW, "all connections are reset, new ones refused"),
         Kind("dark", By.WINDOW, "all is accepted, nothing answered", silent=True),
+        Kind(STARVED, By.NOBODY, "the machine gave it no time", silent=True, weight=0),
     )
 }
 """What the simulator does is a fault of `backends.simulator.faults`. Those that end its process
@@ -81,6 +85,8 @@ are left out (``down`` looks the same from outside), and so are those that falsi
 
 BEFORE_HEAD = ("sim_eof", "sim_500", "sim_502", "sim_503", "sim_504", "sim_429", "sim_internal")
 """They show no content, ever."""
+DRAWN = tuple(k.name for k in KINDS.values() if k.by in {By.PROXY, By.SIMULATOR})
+"""They strike single answers."""
 WINDOWS = tuple(kind.name for kind in KINDS.values() if kind.by is By.WINDOW)
 _MID_STREAM = ("stall", "cut", "engine_error", "end_early", "half_event", "garbage")
 _HOPELESS_EVERY = 40
@@ -137,8 +143,7 @@ class Schedule:
         self._calm_share = calm_share
         self.chosen = bool(kinds)
         """Not all kinds may happen."""
-        drawn = [KINDS[name] for name in kinds] or list(KINDS.values())
-        self._kinds = [kind for kind in drawn if kind.by is not By.WINDOW and kind.weight]
+        self._kinds = [KINDS[name] for name in kinds or DRAWN]
         self._loud = [kind for kind in self._kinds if not kind.silent]
 
     def strike(self, number: int, arrival: int, *, stream: bool) -> Injection | None:

@@ -1,4 +1,4 @@
-"""Makes calls, many at a time, with whichever openai-python is on the path; prints a JSON list.
+"""Makes calls, many at a time, with openai-python 3; prints a JSON list.
 
 The twin of ``openai_node.mjs``; reads from stdin ``{base_url, concurrency, limit_s, calls}``.
 """
@@ -8,14 +8,20 @@ import json
 import sys
 import time
 
+import httpx2
 import openai
+
+_IDLE_S = 2.0
 
 
 async def main():
     job = json.load(sys.stdin)
     room = asyncio.Semaphore(job["concurrency"])
     options = {"base_url": job["base_url"], "api_key": "none", "max_retries": 0}
-    async with openai.AsyncOpenAI(timeout=job["limit_s"], **options) as client:
+    # Well before a server closes what is idle: who asks just then gets no answer.
+    pool = openai.DefaultAsyncHttpxClient(limits=httpx2.Limits(keepalive_expiry=_IDLE_S))
+    options = {**options, "timeout": job["limit_s"], "http_client": pool}
+    async with openai.AsyncOpenAI(**options) as client:
         seen = [run(client, call, room, job["limit_s"]) for call in job["calls"]]
         json.dump(await asyncio.gather(*seen), sys.stdout)
 

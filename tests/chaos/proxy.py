@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.chaos.calls import number_of
-from tests.chaos.faults import Injection, Strikes
+from tests.chaos.faults import STARVED, Injection, Strikes
 from tests.chaos.ledger import Ledger
 from tests.chaos.replica import FAULT_HEADER
 from tests.chaos.script import End, Pause, Send, in_pieces, perform
@@ -22,6 +22,10 @@ from tests.chaos.waiting import until
 from tests.chaos.wire import HEAD_END, Message
 
 _MUCH = 1 << 18
+STOOD_STILL_S = 1.0
+"""No replica, and no proxy, is silent for so long of its own accord."""
+_STEPS_IN_A_TURN = 8
+"""Of the loop, in which all others move too: a busy machine takes long for one."""
 _ON_RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 s: closing sends RST."""
 
@@ -142,7 +146,7 @@ class Proxy:
         try:
             while not line.gone:
                 await self._answer(line)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):  # it is gone, at whatever step
             pass
         finally:
             self._lines.discard(line)
@@ -190,8 +194,10 @@ class Proxy:
             heard.extend(data)
 
         await self._ask(line, head, body, hear)
-        for step in perform(injection, bytes(heard)):
+        for at, step in enumerate(perform(injection, bytes(heard))):
             await self._do(step, line)
+            if at % _STEPS_IN_A_TURN == 0:
+                await asyncio.sleep(0)
 
     async def _do(self, step: Send | Pause | End, line: Line) -> None:
         if self._dark:
@@ -199,7 +205,6 @@ class Proxy:
         match step:
             case Send(data):
                 await line.send(data)
-                await asyncio.sleep(0)
             case Pause(s):
                 await asyncio.sleep(s)
             case End.RESET:
@@ -230,7 +235,7 @@ class Proxy:
             None if it became whole, else whether the replica reset the connection.
         """
         reader, writer = await asyncio.open_connection("127.0.0.1", self._replica_port)
-        asking = asyncio.ensure_future(_hear(reader, take))
+        asking = asyncio.ensure_future(self._hear(line, reader, take))
         leaving = asyncio.ensure_future(line.until_gone())
         try:
             writer.write(head + body)
@@ -244,22 +249,27 @@ class Proxy:
             await asyncio.gather(asking, leaving, return_exceptions=True)
             writer.transport.abort()
 
+    async def _hear(
+        self, line: Line, reader: asyncio.StreamReader, take: "_Take"
+    ) -> bool | None:
+        raw = b""
+        while not Message(raw).finished:
+            waiting_since = self._ledger.clock()
+            try:
+                data = await reader.read(_MUCH)
+            except ConnectionError:
+                return True
+            if not data:
+                return False
+            late = self._ledger.clock() - waiting_since > STOOD_STILL_S
+            if late and line.number is not None:  # what it is to meet may still come
+                self._ledger.strike(line.number, self.name, STARVED, bytes(line.sent))
+            raw += data
+            await take(data)
+        return None
+
 
 _Take = Callable[[bytes], Awaitable[None]]
-
-
-async def _hear(reader: asyncio.StreamReader, take: "_Take") -> bool | None:
-    raw = b""
-    while not Message(raw).finished:
-        try:
-            data = await reader.read(_MUCH)
-        except ConnectionError:
-            return True
-        if not data:
-            return False
-        raw += data
-        await take(data)
-    return None
 
 
 def _tokens(body: bytes) -> int:

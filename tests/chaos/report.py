@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.chaos.calls import CLIENTS
 from tests.chaos.checker import GOOD, SINS, UNTRUE, Verdict
-from tests.chaos.faults import KINDS
+from tests.chaos.faults import KINDS, STARVED
 from tests.chaos.running import Judged
 
 _BETWEEN = "|"
@@ -52,6 +52,9 @@ class Report:
             self.counts["faulted_before_content"] += 1
             self.counts["saved_by_another_replica"] += each.verdict is Verdict.COMPLETE
         self.counts["faulted_after_content"] += shown
+        self.counts["on_a_machine_that_stood_still"] += any(
+            met.kind == STARVED for met in (*each.struck, *each.windows)
+        )
 
     def of(self, verdicts: Iterable[Verdict]) -> int:
         """Return how many calls came to one of ``verdicts``."""

@@ -13,7 +13,7 @@ from tests.chaos.faults import Schedule
 from tests.chaos.ledger import Closed, Strike, sound_replica
 from tests.chaos.stand import Stand
 
-LIMIT_S = 60.0
+LIMIT_S = 100.0
 """After this a client gives its answer up for hung: longer than all patience of the gateway."""
 _NOTHING = "none"
 _REST_S = 30.0
@@ -70,7 +70,7 @@ async def run(
     by_client: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         by_client[call.client].append(call)
-    async with _windows(stand, schedule):
+    async with _meanwhile(stand, schedule):
         views = await asyncio.gather(
             *(
                 _asked(client, stand.url, by_client[client], concurrency, limit_s)
@@ -84,17 +84,17 @@ async def run(
 
 
 @asynccontextmanager
-async def _windows(stand: Stand, schedule: Schedule | None) -> AsyncIterator[None]:
-    if schedule is None:
-        yield
-        return
-    opening = asyncio.ensure_future(stand.open_windows(schedule))
+async def _meanwhile(stand: Stand, schedule: Schedule | None) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(stand.watch_time())]
+    if schedule is not None:
+        tasks.append(asyncio.ensure_future(stand.open_windows(schedule)))
     try:
         yield
     finally:
-        opening.cancel()
-        with suppress(asyncio.CancelledError):
-            await opening
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _asked(

@@ -13,7 +13,8 @@ from tests.chaos.faults import Injection
 from tests.chaos.wire import LAST_CHUNK, Message
 
 _TOP_BIT = 0x80
-_MOST_SLICED = 2000
+_MOST_SLICED = 400
+"""Bytes."""
 _GARBAGE = (
     b'data: {"id":"x","choices":[{"index":0,\n\n',
     b'data: {"choices":[{"index":0,"text":"\xff"}]}\n\n',

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 
 from tests.chaos.calls import MODEL
-from tests.chaos.faults import Schedule, Strikes
+from tests.chaos.faults import STARVED, Schedule, Strikes
 from tests.chaos.ledger import Ledger
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import STOOD_STILL_S, Proxy
 from tests.chaos.replica import MODEL as SOURCE
 from tests.chaos.waiting import until
 from tests.system.running import (
@@ -78,6 +78,18 @@ class Stand:
             due = arrived() + _WINDOW_EVERY
             await until(partial(_reached, arrived, due))
             await self._open_window(schedule, index)
+
+    async def watch_time(self) -> None:
+        """Note when nothing here got any time, until cancelled: replicas seem dead then."""
+        clock = self.ledger.clock
+        while True:
+            before = clock()
+            await asyncio.sleep(STOOD_STILL_S / 10)
+            if clock() - before > STOOD_STILL_S:
+                windows = [self.ledger.open_window(STARVED, name) for name in self.replicas]
+                await self.ready()
+                for window in windows:
+                    window.opened_at, window.closed_at = before, clock()
 
     async def _open_window(self, schedule: Schedule, index: int) -> None:
         drawn = schedule.window(index, len(self.proxies))
@@ -193,8 +205,9 @@ def _config(folder: Path, urls: Sequence[str]) -> dict[str, Any]:
                     "connect_s": SILENCE_S,
                     "first_token_s": SILENCE_S,
                     "between_tokens_s": SILENCE_S,
-                    "total_unstreamed_s": 2 * SILENCE_S,
-                    "total_s": 100,
+                    # No fault waits for it: windows end, and other silence is for streams.
+                    "total_unstreamed_s": 50,
+                    "total_s": 300,
                     "header_commit_s": SILENCE_S / 2,
                 },
             }

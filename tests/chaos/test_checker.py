@@ -82,6 +82,13 @@ def test_an_error_after_a_true_part_is_the_truth_only_if_that_replica_failed():
     assert verdict(told(OTHER[:40]), AFTER) is Verdict.MIXED
 
 
+def test_a_machine_that_stood_still_excuses_errors_and_no_untruth():
+    still = [Closed("starved", name, 0.0) for name in "ab"]
+    assert verdict(told(TRUTH[:9]), windows=still) is Verdict.BROKEN_OFF
+    assert verdict(told(status=502), windows=still, sound=False) is Verdict.REFUSED
+    assert verdict(well(TRUTH[:9]), windows=still, sound=False) is Verdict.CUT
+
+
 def test_an_error_before_any_content_is_the_truth_only_if_no_replica_was_left():
     refused = told(status=502)
     assert verdict(refused, BEFORE, sound=False) is Verdict.REFUSED
