@@ -17,6 +17,7 @@ from tests.chaos.wire import DONE, text_of
 
 _OK = 200
 _LIMIT = 1 << 25
+_FRESH_S = 1.0
 
 
 class OutOfPlace(ValueError):  # noqa: N818 - names the condition
@@ -105,11 +106,21 @@ async def _exchange(url: str, call: Call, view: _View) -> None:
         f"POST {call.path} HTTP/1.1\r\nHost: {place.netloc}\r\nx-request-id: {call.id}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=_LIMIT)
+    reader, writer = await _connected(str(place.hostname), int(place.port or 0))
     try:
         writer.write(head.encode() + body)
         await _read(reader, view)
     finally:
+        writer.transport.abort()
+
+
+async def _connected(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    while True:
+        since = time.monotonic()
+        reader, writer = await asyncio.open_connection(host, port, limit=_LIMIT)
+        if time.monotonic() - since < _FRESH_S:
+            return reader, writer
+        # This process stood still: a server is right to close what says nothing for long.
         writer.transport.abort()
 
 
