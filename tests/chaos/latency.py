@@ -68,7 +68,7 @@ async def _first_text_s(stand: Stand, kind: str, numbers: "count[int]") -> float
     if kind != REFUSED:
         return _of(await _ask(stand, numbers))
     while True:
-        stand.proxies[0].refuse()
+        await stand.proxies[0].refuse()
         try:
             for _ in range(_MOST_TRIES):
                 seen = await _ask(stand, numbers)

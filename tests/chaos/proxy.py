@@ -102,28 +102,35 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """Listen no more; idle connections are closed, answers under way go on."""
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            for listener in server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            # What was just accepted must become a connection first: a closed server has none.
+            try:
+                await asyncio.sleep(0)
+            finally:
+                server.close()
         for line in self._lines:
             if not line.busy:
                 line.writer.close()
 
-    def fall(self) -> None:
+    async def fall(self) -> None:
         """Refuse, and reset all there is."""
-        self.refuse()
+        await self.refuse()
         for line in list(self._lines):
             self._struck_by("down", line)
             line.reset()
 
-    def darken(self) -> None:
+    async def darken(self) -> None:
         """Send nothing more; what comes in is taken."""
         self._dark = True
         for line in self._lines:
             self._struck_by("dark", line)
 
-    def lighten(self) -> None:
+    async def lighten(self) -> None:
         """Answer new connections again; those of the dark time are reset."""
         self._dark = False
         for line in list(self._lines):
@@ -131,7 +138,7 @@ class Proxy:
 
     async def close(self) -> None:
         """End all."""
-        self.fall()
+        await self.fall()
         await until(lambda: not self._lines)
 
     def _struck_by(self, kind: str, line: Line) -> None:
@@ -142,7 +149,6 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
         self._lines.add(line)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while not line.gone:
                 await self._answer(line)

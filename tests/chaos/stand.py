@@ -96,8 +96,8 @@ class Stand:
         proxy = self.proxies[drawn.replica]
         begin, end = _ways(proxy, drawn.kind)
         window = self.ledger.open_window(drawn.kind, proxy.name)
-        begin()
         try:
+            await begin()
             await asyncio.sleep(drawn.hold_s)
         finally:
             await end()
@@ -110,14 +110,13 @@ def _reached(count_now: Callable[[], int], due: int) -> bool:
     return count_now() >= due
 
 
-def _ways(proxy: Proxy, kind: str) -> tuple[Callable[[], None], Callable[[], Awaitable[None]]]:
+_Way = Callable[[], Awaitable[None]]
+
+
+def _ways(proxy: Proxy, kind: str) -> tuple[_Way, _Way]:
     """Return what begins a window of ``kind``, and what ends it."""
-
-    async def lighten() -> None:
-        proxy.lighten()
-
     if kind == "dark":
-        return proxy.darken, lighten
+        return proxy.darken, proxy.lighten
     return (proxy.fall if kind == "down" else proxy.refuse), proxy.open
 
 

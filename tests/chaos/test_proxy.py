@@ -124,7 +124,7 @@ async def test_refusing_leaves_what_is_under_way_alone(stand):
     reader, writer = await stand.connect()
     idle_reader, _ = await stand.connect(PROBE)
     await until(lambda: stand.proxy.busy == 2)
-    stand.proxy.refuse()
+    await stand.proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
         await stand.connect()
     stand.held.set()
@@ -141,7 +141,7 @@ async def test_falling_resets_all_and_says_whom_it_struck(stand):
     stand.held.clear()
     reader, _ = await stand.connect()
     await reader.readexactly(len(HEAD) + 9)
-    stand.proxy.fall()
+    await stand.proxy.fall()
     with pytest.raises(ConnectionResetError):
         await reader.read(-1)
     assert stand.ledger.strikes == [Strike(CALL.number, "a", "down", len(HEAD) + 9, 0)]
@@ -151,11 +151,11 @@ async def test_in_the_dark_everything_is_taken_and_nothing_answered(stand):
     stand.held.clear()
     reader, _ = await stand.connect()
     await reader.readexactly(len(HEAD) + 9)
-    stand.proxy.darken()
+    await stand.proxy.darken()
     stand.held.set()
     probing, _ = await stand.connect(PROBE)
     await until(lambda: stand.proxy.busy == 2)
-    stand.proxy.lighten()
+    await stand.proxy.lighten()
     for each in (reader, probing):
         with pytest.raises(ConnectionResetError):
             await each.read(-1)
