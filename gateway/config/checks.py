@@ -50,7 +50,6 @@ _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
     *((key,) for key in ("split", "shadow", "fallback", "resume")),
     *(("timeouts", key) for key in ("write_s", "queue_s")),
     *(("limits", key) for key in ("concurrency", "queue")),
-    *(("retry", key) for key in ("budget_min", "budget_share")),
 )
 
 

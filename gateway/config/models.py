@@ -83,9 +83,9 @@ class RetryKeys(Section):
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     """Replicas that one request may be sent to, the first included."""
     budget_share: Share = 0.2
-    """Retries allowed, as a share of requests."""
+    """Retries that may fail, as a share of requests; one that is answered costs nothing."""
     budget_min: Count = 3
-    """Retries always allowed, whatever the share."""
+    """Retries that may fail at the start, before requests have earned any."""
 
 
 class EjectKeys(Section):

@@ -8,7 +8,7 @@ from backends.simulated import SimulatorOptions
 from gateway.config.models import Model, Section
 from gateway.config.schema import Config
 from gateway.core.hosts import allowed_hosts
-from gateway.core.snapshot import Limits, Timeouts
+from gateway.core.snapshot import Limits, Retries, Timeouts
 from gateway.fleet.settings import FleetSettings, ModelSettings
 
 _MASK = "***"
@@ -36,7 +36,7 @@ def model_settings(model: Model) -> ModelSettings:
         static_source=model.source,
         timeouts=timeouts(model),
         limits=limits(model),
-        attempts=model.retry.attempts,
+        retries=Retries(**_shared(model.retry, Retries)),
         overrides=dict(model.overrides),
         sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )

@@ -41,6 +41,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Retries:
+    """How often one request may be tried, and how much failing retries may add in all."""
+
+    attempts: int = 2
+    """Replicas that a request may be sent to, the first included."""
+    budget_share: float = 0.2
+    """Retries that may fail, as a share of requests (`core.retry`)."""
+    budget_min: int = 3
+    """Retries that may fail before any request has earned one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaView:
     """A replica that may get requests now (READY, not ejected)."""
 
@@ -71,8 +83,7 @@ class ModelView:
     """No replica is ready, but one is on its way: `model_loading`, not `no_replica`."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
-    attempts: int = 2
-    """How many replicas a request may be sent to, the first included."""
+    retries: Retries = field(default_factory=Retries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from gateway.core.errors import GatewayError, ModelLoading, NoReplica, Source
 from gateway.core.filters import able, untried
 from gateway.core.outcome import AttemptFacts, AttemptOutcome
 from gateway.core.picking import Candidate, WeightedPick
+from gateway.core.retry import RetryBudget, RetryBudgets
 from gateway.core.snapshot import ReplicaView
 from gateway.core.stored import keeper
 from gateway.dataplane.attempt import Attempt
@@ -58,6 +59,7 @@ class Pipeline:
         self._upstream = upstream
         self._on_failure = on_failure
         self._clock = clock
+        self._budgets = RetryBudgets()
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request.
@@ -67,6 +69,8 @@ class Pipeline:
             the client.
         """
         tried: set[ReplicaId] = set()
+        budget = self._budgets.of(exchange.model.name, exchange.model.retries)
+        budget.request()
         candidates = self._candidates(exchange)
         while True:
             replica = self._picker.pick(candidates).chosen.replica
@@ -76,18 +80,30 @@ class Pipeline:
             except GatewayError as failure:
                 if failure.source is Source.REPLICA:
                     self._on_failure(replica)
-                if exchange.client.content_sent or not failure.retryable:
-                    raise
-                if exchange.request.refers_to is not None:
-                    raise failure.because(_NOBODY_ELSE) from None
-                # The load is looked up anew: the first attempt may have lasted long.
-                candidates = untried(self._candidates(exchange), tried)
-                if len(tried) >= exchange.model.attempts or not candidates:
-                    exchange.facts.retries_exhausted = failure.source is Source.REPLICA
-                    raise
+                    budget.failed(len(tried))
+                candidates = self._elsewhere(exchange, failure, tried, budget)
                 exchange.facts.retries.append(failure.attempt_outcome)
             else:
                 return
+
+    def _elsewhere(
+        self,
+        exchange: Exchange,
+        failure: GatewayError,
+        tried: set[ReplicaId],
+        budget: RetryBudget,
+    ) -> list[Candidate]:
+        """Return the replicas that may still be tried; raises ``failure`` where none may."""
+        if exchange.client.content_sent or not failure.retryable:
+            raise failure
+        if exchange.request.refers_to is not None:
+            raise failure.because(_NOBODY_ELSE) from None
+        # The load is looked up anew: the first attempt may have lasted long.
+        candidates = untried(self._candidates(exchange), tried)
+        if not candidates or not budget.allows(len(tried)):
+            exchange.facts.retries_exhausted = failure.source is Source.REPLICA
+            raise failure
+        return candidates
 
     def _candidates(self, exchange: Exchange) -> list[Candidate]:
         """Return the replicas that can serve the request, with their load; never none."""

@@ -153,7 +153,7 @@ class Models:
             loading=any(_is_coming(r) for r in mine),
             timeouts=settings.timeouts,
             limits=settings.limits,
-            attempts=settings.attempts,
+            retries=settings.retries,
         )
 
 

@@ -188,7 +188,6 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
     assert [dotted(path) for path, _ in unused(config)] == [
         "state.redis_url",
         "telemetry.log.prefix_chain",
-        "defaults.retry.budget_min",
         "models[0].eject",
         "models[0].timeouts.queue_s",
         "models[0].limits.queue",

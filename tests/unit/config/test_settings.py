@@ -12,7 +12,7 @@ from gateway.config.settings import (
     masked,
 )
 from gateway.config.sources import parse_yaml
-from gateway.core.snapshot import Limits, Timeouts
+from gateway.core.snapshot import Limits, Retries, Timeouts
 from gateway.fleet.settings import ModelSettings
 
 
@@ -47,7 +47,8 @@ def test_what_is_said_reaches_the_fleet():
     assert settings == ModelSettings(
         name="a", aliases=("b",), source="org/checkpoint",
         static_source="org/checkpoint", precision="fp8", launcher="sim",
-        min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2), attempts=3,
+        min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2),
+        retries=Retries(attempts=3),
         overrides={"max_batch_size": 8},
         sim=SimulatorOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
     )  # fmt: skip
