@@ -212,6 +212,13 @@ class DeadlineExceeded(UpstreamTimeout):
     retryable = False
 
 
+class ClientDeadlinePassed(DeadlineExceeded):
+    """The client would not have waited longer; that says nothing of the replica."""
+
+    source = Source.CLIENT
+    attempt_outcome = AttemptOutcome.CANCELLED
+
+
 class UpstreamStalled(UpstreamError):  # noqa: N818
     """The replica began to answer and then fell silent."""
 
