@@ -25,7 +25,8 @@ from gateway.api.data import create_data_app
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.outcome import RequestFacts
 from gateway.core.picking import LeastInFlight, WeightedPick
-from gateway.core.snapshot import FleetSnapshot, ReplicaView
+from gateway.core.snapshot import FleetSnapshot, ModelView, ReplicaView
+from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
@@ -74,6 +75,9 @@ class _Leases:
 
     def add(self, column: int, delta: int) -> None:
         self.row.add(column, delta)
+
+    def give_back(self, replica: ReplicaView, slots: int) -> None:
+        self.row.add(replica.column, -slots)
 
 
 class Worker:
@@ -137,12 +141,21 @@ class Worker:
 
     def _plane(self) -> DataPlane:
         rng = Random(SystemRandom().getrandbits(_ID_BITS))
+        leases = _Leases(self._board, self._row)
+        admission = Admission(
+            rng=rng,
+            clock=self._clocks.monotonic,
+            newest=self._model,
+            give_back=leases.give_back,
+            queued=self._metrics.queued,
+        )
         pipeline = Pipeline(
-            leases=_Leases(self._board, self._row),
+            leases=leases,
             picker=WeightedPick([(LeastInFlight(), 1.0)], rng),
             upstream=self._upstreams.get,
             on_failure=self._report,
             clock=self._clocks.monotonic,
+            admission=admission,
         )
         return DataPlane(
             snapshot=lambda: self._snapshot,
@@ -154,6 +167,9 @@ class Worker:
             new_id=lambda: f"{rng.getrandbits(_ID_BITS):032x}",
             running=self._running,
         )
+
+    def _model(self, name: str) -> ModelView | None:
+        return self._snapshot.models.get(name)
 
     async def _follow(self) -> None:
         await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))

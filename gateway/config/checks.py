@@ -48,8 +48,7 @@ _UNUSED: tuple[KeyPath, ...] = (
 _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
     *((key,) for key in ("eject", "autoscale", "slo", "routing")),
     *((key,) for key in ("split", "shadow", "fallback", "resume")),
-    *(("timeouts", key) for key in ("write_s", "queue_s")),
-    *(("limits", key) for key in ("concurrency", "queue")),
+    ("timeouts", "write_s"),
 )
 
 

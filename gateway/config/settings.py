@@ -49,7 +49,10 @@ def timeouts(model: Model) -> Timeouts:
 
 def limits(model: Model) -> Limits:
     """Return what the request path is told of sizes."""
-    return Limits(**_shared(model.limits, Limits))
+    values = _shared(model.limits, Limits)
+    if values["concurrency"] == "auto":
+        values["concurrency"] = None
+    return Limits(**values)
 
 
 def data_port_hosts(config: Config) -> tuple[str, ...] | None:

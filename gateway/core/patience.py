@@ -58,7 +58,7 @@ class Patience:
         # An answer that is not streamed comes whole: its first token is not seen.
         self._first_s = first_s if stream else self._total_s
         self._client_s = client_s
-        self._client_at = _answered_by(started_at, client_s)
+        self._client_at = answered_by(started_at, client_s)
         self.first_token_at = min(at + self._first_s, self._total_at, self._client_at)
         """When the first content must have come (not streamed: all of it)."""
         self._between_s = timeouts.between_tokens_s
@@ -97,7 +97,8 @@ class Patience:
         return None
 
 
-def _answered_by(started_at: float, client_s: float | None) -> float:
+def answered_by(started_at: float, client_s: float | None) -> float:
+    """Return when a client that waits ``client_s`` must have its answer; inf without any."""
     if client_s is None:
         return math.inf
     return started_at + client_s - min(client_s * _ANSWER_SHARE, _LONGEST_ANSWER_S)

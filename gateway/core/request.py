@@ -75,6 +75,11 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.n * self.prompts
 
     @property
+    def slots(self) -> int:
+        """How many sequences a replica generates for it: what it takes of a limit."""
+        return max(self.n, self.best_of) * self.prompts
+
+    @property
     def prompt_texts(self) -> tuple[memoryview, ...]:
         """The JSON texts that the prompt is made of, as they came."""
         return tuple(map(self.body.value, prompt_names(self.operation, self.fields)))

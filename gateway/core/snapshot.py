@@ -38,6 +38,10 @@ class Limits:
     prompts: int = 1024
     n: int = 16
     default_max_tokens: int | None = None
+    concurrency: int | None = None
+    """Sequences at once on one replica; None: as many as its plan says (`ReplicaView`)."""
+    queue: int = 256
+    """Requests that may wait for a replica with room, in each worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class ReplicaView:
     column: int
     """Its column on the in-flight board."""
     concurrency: int | None = None
+    """Sequences that it may have at once; None: no limit is known."""
 
 
 @dataclass(frozen=True, slots=True)

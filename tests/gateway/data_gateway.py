@@ -15,6 +15,7 @@ from gateway.api.data import create_data_app
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.snapshot import FleetSnapshot, Limits, ModelView, Timeouts
+from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
@@ -74,6 +75,8 @@ class DataGateway:
     leases: Leases = field(default_factory=Leases)
     recorder: Recorder = field(default_factory=Recorder)
     failed: list = field(default_factory=list)
+    queued: Counter = field(default_factory=Counter)
+    """Requests that wait for room, by model."""
     on_failure: Callable = lambda: None
     server: HttpServer | None = None
     """While it is `serving`."""
@@ -102,6 +105,13 @@ class DataGateway:
             upstream=self.upstreams.get,
             on_failure=self._failed,
             clock=time.perf_counter,
+            admission=Admission(
+                rng=Random(2),
+                clock=time.perf_counter,
+                newest=self._newest,
+                give_back=lambda replica, slots: self.leases.add(replica.column, -slots),
+                queued=self._queued,
+            ),
         )
         return DataPlane(
             snapshot=lambda: self.snapshot,
@@ -113,6 +123,12 @@ class DataGateway:
             new_id=lambda: f"{next(ids):032x}",
             running=self.running,
         )
+
+    def _newest(self, model):
+        return self.snapshot.models.get(model)
+
+    def _queued(self, model, change):
+        self.queued[model] += change
 
     def _failed(self, replica):
         self.failed.append(replica.id)

@@ -181,7 +181,7 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
             "telemetry: {log: {prefix_chain: true}}\n"
             "defaults: {retry: {attempts: 1, budget_min: 1}}\n"
             "models: [{name: a, limits: {queue: 1, n: 1}, eject: {},"
-            " timeouts: {queue_s: 2}}]\n",
+            " timeouts: {write_s: 2}}]\n",
             "f",
         )
     )
@@ -189,7 +189,6 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
         "state.redis_url",
         "telemetry.log.prefix_chain",
         "models[0].eject",
-        "models[0].timeouts.queue_s",
-        "models[0].limits.queue",
+        "models[0].timeouts.write_s",
         "auth.keys[0].limits",
     ]
