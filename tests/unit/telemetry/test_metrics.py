@@ -1,9 +1,10 @@
+import gc
 import os
 
 import pytest
 
 from gateway.core.operation import OPERATIONS
-from gateway.core.outcome import AttemptOutcome, Outcome
+from gateway.core.outcome import AttemptOutcome, Outcome, RequestFacts
 from gateway.telemetry.catalogue import CATALOGUE, Filler
 from gateway.telemetry.metrics import RequestMetrics
 from tests.fakes.facts import attempt, refused, streamed
@@ -86,6 +87,33 @@ def test_overhead_is_the_time_before_the_first_try_and_that_of_the_first_hand_ov
     assert pre_s == pytest.approx(0.003)
     assert seen.value("trtgw_overhead_seconds_count", phase="pre") == 1
     assert seen.value("trtgw_overhead_seconds_sum", phase="first_chunk") == 0.0002
+
+
+@pytest.mark.parametrize("ended", [1, 15, 16, 17, 40])
+def test_a_scrape_shows_all_that_has_ended_however_many_that_are(metrics, ended):
+    for scraped in (1, 2):
+        for _ in range(ended):
+            facts = streamed()
+            metrics.admitted(facts)
+            metrics.record(facts)
+        seen = scrape(metrics)
+        assert seen.total("trtgw_requests_total", model="llama") == scraped * ended
+        assert seen.value("trtgw_requests_in_flight", model="llama") == 0
+        assert seen.value("trtgw_stream_chunks_total", model="llama") == scraped * ended * 3
+
+
+def test_where_nobody_scrapes_few_requests_are_kept_once_they_have_ended(metrics):
+    for number in range(1000):
+        facts = streamed(request_id=f"ended-{number}")
+        metrics.admitted(facts)
+        metrics.record(facts)
+    del facts
+    kept = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, RequestFacts) and each.request_id.startswith("ended-")
+    ]
+    assert len(kept) < 16
 
 
 def test_a_request_is_in_flight_from_admission_until_it_is_recorded(metrics):
