@@ -25,6 +25,8 @@ _AT_ONCE = 16
 What counting needs is then in the processor's caches. More would not help: it would only hold
 up the event loop for longer.
 """
+_MANY_GAPS = 256
+"""With a stream that has more of them nothing waits any longer: its gaps alone take a while."""
 
 _RETRY_REASONS = (
     AttemptOutcome.CONNECT_ERROR,
@@ -95,7 +97,7 @@ class RequestMetrics:
         ``facts`` must not change any more.
         """
         self._ended.append((facts, mark))
-        if len(self._ended) >= _AT_ONCE:
+        if len(self._ended) >= _AT_ONCE or len(facts.gaps_s) > _MANY_GAPS:
             self._count_ended()
 
     def queued(self, model: str, change: int) -> None:

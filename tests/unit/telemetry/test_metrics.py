@@ -102,22 +102,32 @@ def test_a_scrape_shows_all_that_has_ended_however_many_that_are(metrics, ended)
         assert seen.value("trtgw_stream_chunks_total", model="llama") == scraped * ended * 3
 
 
+def still_held(prefix):
+    """Facts of requests with such an id that somebody keeps."""
+    gc.collect()
+    known = [each for each in gc.get_objects() if isinstance(each, RequestFacts)]
+    return [facts for facts in known if facts.request_id.startswith(prefix)]
+
+
 def test_where_nobody_scrapes_few_requests_are_kept_once_they_have_ended(metrics):
     for number in range(1000):
         facts = streamed(request_id=f"ended-{number}")
         metrics.admitted(facts)
         metrics.record(facts)
     del facts
-    kept = [
-        each
-        for each in gc.get_objects()
-        if isinstance(each, RequestFacts) and each.request_id.startswith("ended-")
-    ]
-    assert len(kept) < 16
+    assert len(still_held("ended-")) < 16
+
+
+def test_a_long_stream_that_has_ended_is_not_kept_and_neither_is_what_waits_with_it(metrics):
+    metrics.record(streamed(request_id="long-0"))
+    assert len(still_held("long-")) == 1
+    metrics.record(streamed(request_id="long-1", gaps_s=[0.01] * 1000))
+    assert still_held("long-") == []
 
 
 def test_a_request_is_in_flight_from_admission_until_it_is_recorded(metrics):
-    first, second = streamed(started_at=12.0), streamed(started_at=15.0)
+    first = streamed(started_at=12.0)
+    second = streamed(started_at=15.0, arrivals=(), stream=False)
     metrics.admitted(first)
     metrics.admitted(second)
     seen = scrape(metrics, at=20.0)
