@@ -91,7 +91,7 @@ def body_for(
     accepted = ACCEPTED[operation.name][place]
     if not accepted.issuperset(body.fields):
         edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
-    if request.model != source or body.names.count("model") > 1:
+    if request.model != source or body.count("model") > 1:
         edits["model"] = msgspec.json.encode(source)
     if operation.limits:
         _limit_tokens(request, place, edits, inserted)

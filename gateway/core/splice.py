@@ -25,7 +25,7 @@ def splice(
     """
     if not edits and not inserted:
         return (body.data,)
-    changes = _changes(body, edits)
+    changes = _changes(body, edits) if edits else []
     if inserted:
         end = body.data.rindex(b"}")
         changes.append((end, end, b"," + b",".join(inserted)))
@@ -43,7 +43,7 @@ def splice(
 def _changes(body: Body, edits: Edits) -> list[tuple[int, int, bytes]]:
     """Say in order: from where to where, and what comes there instead."""
     changes = []
-    left = len(edits) if len(body.names) == len(body.fields) else len(body.names)
+    left = len(body.repeated) or len(edits)
     stays = False  # one of the fields so far
     for name, opens, begin, end in body.places():
         new = edits.get(name, b"")
