@@ -39,7 +39,7 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     """
     operation = request.operation
     oldest, name = DIALECTS.index(operation.since), None
-    if request.fields and not request.fields.keys() <= ACCEPTED[operation.name][0]:
+    if not request.common:
         for key in request.fields:
             field = field_of(operation.name, key)
             if field is not None and field.missing is Missing.REFUSE and field.since > oldest:
@@ -88,8 +88,7 @@ def body_for(
         return ()
     edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
     inserted: list[bytes] = []
-    accepted = ACCEPTED[operation.name][place]
-    if not accepted.issuperset(body.fields):
+    if not (request.common or ACCEPTED[operation.name][place].issuperset(body.fields)):
         edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
     if request.model != source or body.count("model") > 1:
         edits["model"] = msgspec.json.encode(source)
