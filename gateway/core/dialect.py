@@ -20,6 +20,7 @@ _ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
 _OPTIONS = msgspec.json.Decoder(dict[str, Raw])
 _CONTINUOUS = "continuous_usage_stats"
 _OPTION_NAMES = frozenset({"include_usage", _CONTINUOUS})
+_ERAS = {dialect: place for place, dialect in enumerate(DIALECTS)}
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
 _REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
@@ -28,7 +29,7 @@ _SALT_SINCE = DIALECTS.index("1.1")
 
 def era(dialect: str) -> int:
     """Return the place of ``dialect`` in `DIALECTS`; an unknown one is taken for the newest."""
-    return DIALECTS.index(dialect) if dialect in DIALECTS else len(DIALECTS) - 1
+    return _ERAS.get(dialect, len(DIALECTS) - 1)
 
 
 def needs(request: InferenceRequest) -> tuple[int, str | None]:
@@ -38,7 +39,7 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     itself that is this young.
     """
     operation = request.operation
-    oldest, name = DIALECTS.index(operation.since), None
+    oldest, name = _ERAS[operation.since], None
     if not request.common:
         for key in request.fields:
             field = field_of(operation.name, key)
