@@ -14,7 +14,7 @@ from gateway.core.errors import UpstreamError
 _START = b'data: {"id":"'
 _END = b"}\n\n"
 _TEXTS = ("content", "text", "reasoning_content", "reasoning")
-_MARKS = tuple(b'"%b":"' % name.encode() for name in _TEXTS)
+_MARKS = {name: b'"%b":"' % name.encode() for name in _TEXTS}
 _PROBE = b"probe"
 _NOT_PLAIN = bytes(range(0x20)) + b'"\\'
 _LETTERS = bytes(ord("." if byte in _NOT_PLAIN else "a") for byte in range(256))
@@ -145,13 +145,13 @@ def learn(event: bytes, chunk: Chunk, shown: bytes) -> Likeness | None:
         return None
     id_end = event.find(b'"', len(_START))
     id_at = event.rfind(b"-", len(_START), id_end) + 1 or len(_START)
-    for mark in _MARKS:
+    for name, mark in _MARKS.items():
         text_at = event.find(mark, id_end) + len(mark)
         text_end = event.find(b'"', text_at)
         if text_at < len(mark) or text_end <= text_at:
             continue
         # The client's may have its keys in another order.
-        if shown.endswith(event[text_at:]) and _proved(event, chunk, text_at, text_end):
+        if shown.endswith(event[text_at:]) and _proved(event, chunk, name, text_at, text_end):
             return Likeness(
                 before_id=event[:id_at],
                 own_id=event[id_at:id_end],
@@ -162,8 +162,8 @@ def learn(event: bytes, chunk: Chunk, shown: bytes) -> Likeness | None:
     return None
 
 
-def _proved(event: bytes, chunk: Chunk, text_at: int, text_end: int) -> bool:
-    """Try it: with another text in this place, all else must read the same."""
+def _proved(event: bytes, chunk: Chunk, name: str, text_at: int, text_end: int) -> bool:
+    """Try it: with another text in the place of ``name``, all else must read the same."""
     if not chunk.choices or len(chunk.choices) > 1 or chunk.choices[0].finish_reason:
         return False
     if not (_is_plain(event[text_at:text_end]) and has_content(chunk.choices[0])):
@@ -173,17 +173,16 @@ def _proved(event: bytes, chunk: Chunk, text_at: int, text_end: int) -> bool:
         other = read(tried)
     except UpstreamError:
         return False
-    return _set_back(other, event[text_at:text_end].decode()) and other == chunk
+    return _set_back(other, name, event[text_at:text_end].decode()) and other == chunk
 
 
-def _set_back(chunk: Chunk, text: str) -> bool:
-    """Put ``text`` where the probe shows; say whether it does."""
+def _set_back(chunk: Chunk, name: str, text: str) -> bool:
+    """Put ``text`` where the probe shows as ``name``; say whether it does."""
     for choice in chunk.choices or ():
-        for part in (choice, choice.delta):
-            for name in _TEXTS:
-                if getattr(part, name, None) == _PROBE.decode():
-                    setattr(part, name, text)
-                    return True
+        for part in (choice.delta, choice):
+            if getattr(part, name, None) == _PROBE.decode():
+                setattr(part, name, text)
+                return True
     return False
 
 
