@@ -143,11 +143,7 @@ def parse_steps(
         InvalidRequest: a field is unknown, of the wrong type, out of range, or missing.
         PermissionDenied: a scoped field without its scope.
     """
-    common = COMMON[operation.name].issuperset(body.fields)
-    if common and _NULL not in body.fields.values():
-        given, unsent = body.fields, _NOTHING
-    else:
-        given, unsent = _given(operation.name, body.fields, scopes)
+    given, unsent, common = _given(operation.name, body.fields, scopes)
     values = _short_values(operation.name, body.text)
     if values is None:
         values = yield from _value_steps(operation.name, given)
@@ -182,8 +178,11 @@ def parse_steps(
 
 def _given(
     operation: str, fields: dict[str, Raw], scopes: frozenset[str] | None
-) -> tuple[dict[str, Raw], frozenset[str]]:
-    """Return the fields that are not null, and the names of those that nobody gets."""
+) -> tuple[dict[str, Raw], frozenset[str], bool]:
+    """Return the fields that are not null, the names that nobody gets, and `common`."""
+    common = COMMON[operation].issuperset(fields)
+    if common and _NULL not in fields.values():
+        return fields, _NOTHING, True
     table = FIELDS[operation]
     if not table.keys() >= fields.keys() and operation not in OTHERS:
         name = next(name for name in fields if name not in table)
@@ -202,7 +201,7 @@ def _given(
                     f'this API key may not send the field "{name}"', param=name
                 )
         unsent = unsent.union(denied)
-    return given, unsent
+    return given, unsent, common
 
 
 def _limit(operation: Operation, values: Values) -> int | None:
