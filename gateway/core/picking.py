@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import msgspec
+
 from gateway.core.snapshot import ReplicaView
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A replica as the gateway sees it at one instant."""
 
     replica: ReplicaView
@@ -21,8 +22,7 @@ class Candidate:
     """Requests that all workers of this gateway have open on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Which replica was chosen, and why."""
 
     chosen: Candidate

@@ -12,6 +12,8 @@ DONE = b"[DONE]"
 """Payload with which OpenAI-style servers close a stream."""
 
 _DATA = b"data:"
+_BEGINS = (b"data: {", b"data: [")
+_ENDS = (b"}\n\n", b"]\n\n")
 
 
 class SseReader:
@@ -38,8 +40,8 @@ class SseReader:
         # What trtllm-serve writes for each event is nearly always what one read brings.
         if (
             chunk.find(b"\n") == len(chunk) - 2
-            and chunk.startswith(b"data: {")
-            and chunk.endswith(b"}\n\n")
+            and chunk.startswith(_BEGINS)
+            and chunk.endswith(_ENDS)
             and not self._tail
         ):
             return [chunk[6:-2]]
