@@ -82,6 +82,8 @@ class Pipeline:
                     self._on_failure(replica)
                     budget.failed(len(tried))
                 candidates = self._elsewhere(exchange, failure, tried, budget)
+                if not candidates:
+                    raise
                 exchange.facts.retries.append(failure.attempt_outcome)
             else:
                 return
@@ -93,16 +95,20 @@ class Pipeline:
         tried: set[ReplicaId],
         budget: RetryBudget,
     ) -> list[Candidate]:
-        """Return the replicas that may still be tried; raises ``failure`` where none may."""
+        """Return the replicas that may still be tried.
+
+        It leaves ``failure`` to be raised by its catcher: raised here, it and this frame would
+        hold each other.
+        """
         if exchange.client.content_sent or not failure.retryable:
-            raise failure
+            return []
         if exchange.request.refers_to is not None:
             raise failure.because(_NOBODY_ELSE) from None
         # The load is looked up anew: the first attempt may have lasted long.
         candidates = untried(self._candidates(exchange), tried)
         if not candidates or not budget.allows(len(tried)):
             exchange.facts.retries_exhausted = failure.source is Source.REPLICA
-            raise failure
+            return []
         return candidates
 
     def _candidates(self, exchange: Exchange) -> list[Candidate]:
