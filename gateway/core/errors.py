@@ -228,6 +228,10 @@ class UpstreamStalled(UpstreamError):  # noqa: N818
     attempt_outcome = AttemptOutcome.TIMEOUT_IDLE
 
 
+class AnswerTooLong(UpstreamStalled):
+    """The replica sent tokens as it should, for longer than a request may take."""
+
+
 class Overloaded(GatewayError):  # noqa: N818
     """Load was shed before any replica was picked."""
 

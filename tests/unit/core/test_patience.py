@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import (
+    AnswerTooLong,
     ClientDeadlinePassed,
     DeadlineExceeded,
     Source,
@@ -69,7 +70,7 @@ def test_between_tokens_the_wait_ends_with_the_request_at_the_latest():
         (159.0, False, None, ""),
         (160.0, False, UpstreamTimeout, "no token within 60 s"),
         (230.0, True, UpstreamStalled, "nothing for 30 s"),
-        (700.0, True, UpstreamStalled, "longer than the 600 s"),
+        (700.0, True, AnswerTooLong, "longer than the 600 s"),
         (700.0, False, DeadlineExceeded, "longer than the 600 s"),
     ],
 )
