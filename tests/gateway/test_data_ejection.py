@@ -186,7 +186,7 @@ async def test_a_retry_does_not_go_to_who_is_left_out():
         assert (len(dead.requests), len(shaky.requests)) == (0, 1)
 
 
-async def test_one_that_the_supervisor_took_back_is_asked_again_and_no_older_snapshot_does_that():
+async def test_only_a_snapshot_of_its_return_takes_a_replica_back():
     bad = answering(DEAD, DEAD, DEAD, [stream("a")])
     calm = Ejection(slow_start_s=0)
     async with gateway_over(bad, answering([stream("b")]), ejection=calm) as gateway:
