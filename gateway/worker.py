@@ -24,15 +24,18 @@ import uvloop
 from gateway.api.data import create_data_app
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.outcome import RequestFacts
+from gateway.core.outlier import Outlier
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.snapshot import FleetSnapshot, ModelView, ReplicaView
+from gateway.core.standing import Standings
 from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
-from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
+from gateway.state.bus import Ejected, Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
 from gateway.state.link import Orders, SupervisorLink
 from gateway.state.liveness import start_ticks
 from gateway.telemetry.clocks import Clocks
@@ -95,6 +98,7 @@ class Worker:
         self._published = asyncio.Event()
         self._metrics = RequestMetrics()
         self._upstreams = Upstreams(clock=self._clocks.monotonic)
+        self._standings = Standings()
         self._running: set[asyncio.Task[Any] | None] = set()
         hello = Hello(settings.slot, pid, ticks, settings.generation)
         self._link = SupervisorLink(Path(settings.state_dir), hello, alone_s=settings.alone_s)
@@ -153,7 +157,9 @@ class Worker:
             leases=leases,
             picker=WeightedPick([(LeastInFlight(), 1.0)], rng),
             upstream=self._upstreams.get,
-            on_failure=self._report,
+            judge=Judge(
+                self._standings, self._report, self._report_outlier, self._clocks.monotonic
+            ),
             clock=self._clocks.monotonic,
             admission=admission,
         )
@@ -176,9 +182,11 @@ class Worker:
         self._stand_down(self._settings.grace_s)
 
     def _publish(self, message: Publish) -> None:
-        snapshot = message.snapshot
-        replicas = [r for model in snapshot.models.values() for r in model.replicas]
-        at = self._clocks.monotonic()
+        snapshot, at = message.snapshot, self._clocks.monotonic()
+        models = snapshot.models.values()
+        replicas = [r for model in models for r in (*model.replicas, *model.ejected)]
+        for outlier in self._standings.take(models, at):
+            self._report_outlier(outlier)
         self._metrics.configure(snapshot.models, (r.id for r in replicas), at=at)
         self._upstreams.keep_only({(r.host, r.port) for r in replicas})
         self._snapshot = snapshot
@@ -206,6 +214,9 @@ class Worker:
 
     def _report(self, replica: ReplicaView) -> None:
         self._link.send(ReplicaFailed(replica.id))
+
+    def _report_outlier(self, outlier: Outlier) -> None:
+        self._link.send(Ejected(outlier))
 
 
 def _tune_collector() -> None:

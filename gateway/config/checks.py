@@ -46,7 +46,7 @@ _UNUSED: tuple[KeyPath, ...] = (
     ("docker",),
 )
 _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
-    *((key,) for key in ("eject", "autoscale", "slo", "routing")),
+    *((key,) for key in ("autoscale", "slo", "routing")),
     *((key,) for key in ("split", "shadow", "fallback", "resume")),
     ("timeouts", "write_s"),
 )

@@ -92,7 +92,7 @@ class EjectKeys(Section):
     """When a replica that fails requests is left out for a while."""
 
     consecutive: PositiveCount = 3
-    """Failures in a row that eject."""
+    """Failures in a row that eject; those that it reports itself count three fifths."""
     failure_share: Share = 0.5
     """Share of failed requests that ejects, over `over_requests`."""
     over_requests: PositiveCount = 20

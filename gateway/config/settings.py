@@ -8,7 +8,7 @@ from backends.simulated import SimulatorOptions
 from gateway.config.models import Model, Section
 from gateway.config.schema import Config
 from gateway.core.hosts import allowed_hosts
-from gateway.core.snapshot import Limits, Retries, Timeouts
+from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
 from gateway.fleet.settings import FleetSettings, ModelSettings
 
 _MASK = "***"
@@ -37,6 +37,7 @@ def model_settings(model: Model) -> ModelSettings:
         timeouts=timeouts(model),
         limits=limits(model),
         retries=Retries(**_shared(model.retry, Retries)),
+        ejection=Ejection(**_shared(model.eject, Ejection)),
         overrides=dict(model.overrides),
         sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )

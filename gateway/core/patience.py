@@ -6,6 +6,7 @@ Instants are seconds of one monotonic clock that the caller reads.
 import math
 
 from gateway.core.errors import (
+    AnswerTooLong,
     ClientDeadlinePassed,
     DeadlineExceeded,
     UpstreamError,
@@ -88,7 +89,7 @@ class Patience:
                 f"nothing came within the {self._client_s:g} s that the client waits"
             )
         if at >= self._total_at:
-            kind = UpstreamStalled if started else DeadlineExceeded
+            kind = AnswerTooLong if started else DeadlineExceeded
             return kind(f"the answer took longer than the {self._total_s:g} s allowed")
         if started:
             return UpstreamStalled(f"the replica sent nothing for {self._between_s:g} s")

@@ -57,8 +57,26 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Ejection:
+    """When a replica that fails is left out, and how it comes back (`core.outlier`)."""
+
+    consecutive: int = 3
+    """Failures in a row that eject."""
+    failure_share: float = 0.5
+    """Share of failed requests that ejects, over the last ``over_requests``."""
+    over_requests: int = 20
+    base_s: float = 5.0
+    """The first ejection; each further one is twice as long, up to ``max_s``."""
+    max_s: float = 300.0
+    panic_share: float = 0.5
+    """Where more of the replicas are ejected, ejections are ignored."""
+    slow_start_s: float = 30.0
+    """After this long a replica that came back gets all of its share."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """A replica that may get requests now (READY, not ejected)."""
+    """A replica that may get requests now."""
 
     id: ReplicaId
     host: str
@@ -71,6 +89,8 @@ class ReplicaView:
     """Its column on the in-flight board."""
     concurrency: int | None = None
     """Sequences that it may have at once; None: no limit is known."""
+    ejections: int = 0
+    """How often it was ejected so far: by this a return is told from an older snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +102,9 @@ class ModelView:
     """Unix seconds since when the gateway offers it; constant, unlike trtllm-serve's own."""
     aliases: tuple[str, ...] = ()
     replicas: tuple[ReplicaView, ...] = ()
+    """READY ones."""
+    ejected: tuple[ReplicaView, ...] = ()
+    """Those whose probes are well and whose requests fail; asked only where most are so."""
     away: tuple[ReplicaId, ...] = ()
     """Replicas that get no requests now and may come back with what they have in memory."""
     loading: bool = False
@@ -89,6 +112,12 @@ class ModelView:
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)
+    ejection: Ejection = field(default_factory=Ejection)
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether any replica may get requests now."""
+        return bool(self.replicas or (self.ejected and self.ejection.panic_share < 1))
 
 
 @dataclass(frozen=True, slots=True)

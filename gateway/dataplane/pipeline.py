@@ -15,6 +15,7 @@ from gateway.core.dialect import needs, unsupported
 from gateway.core.errors import GatewayError, ModelLoading, NoReplica, Overloaded, Source
 from gateway.core.filters import able, untried
 from gateway.core.outcome import AttemptFacts, AttemptOutcome
+from gateway.core.outlier import Sign, sign_of
 from gateway.core.picking import Candidate, WeightedPick
 from gateway.core.retry import RetryBudget, RetryBudgets
 from gateway.core.snapshot import ModelView, ReplicaView
@@ -22,9 +23,11 @@ from gateway.core.stored import keeper
 from gateway.dataplane.admission import Admission
 from gateway.dataplane.attempt import Attempt
 from gateway.dataplane.exchange import Exchange
+from gateway.dataplane.judging import Judge
 from gateway.dataplane.upstream import Upstream
 
 _RETRY_AFTER_S = 2.0
+_ALL_LEFT_OUT = "every replica of this model is left out for a while: they failed requests"
 _NOBODY_ELSE = "no other was asked, since only this one keeps the response"
 
 
@@ -49,19 +52,19 @@ class Pipeline:
         leases: Leases,
         picker: WeightedPick,
         upstream: Callable[[str, int], Upstream],
-        on_failure: Callable[[ReplicaView], None],
+        judge: Judge,
         clock: Callable[[], float],
         admission: Admission,
     ) -> None:
         """Count on ``leases``, choose with ``picker``, connect by ``upstream(host, port)``.
 
-        Each replica that failed is reported to ``on_failure``; requests for which none has room
-        wait with ``admission``.
+        Requests for which none has room wait with ``admission``; ``judge`` makes of each
+        attempt what it will, and says who may not be asked.
         """
         self._leases = leases
         self._picker = picker
         self._upstream = upstream
-        self._on_failure = on_failure
+        self._judge = judge
         self._clock = clock
         self._admission = admission
         self._budgets = RetryBudgets()
@@ -83,7 +86,7 @@ class Pipeline:
                 await self._attempt(exchange, replica)
             except GatewayError as failure:
                 if failure.source is Source.REPLICA:
-                    self._on_failure(replica)
+                    self._judge.on_failure(replica)
                     budget.failed(len(tried))
                 if not self._may_go_elsewhere(exchange, failure, tried, budget):
                     raise
@@ -130,10 +133,12 @@ class Pipeline:
         self, exchange: Exchange, model: ModelView, tried: Collection[ReplicaId]
     ) -> ReplicaView | None:
         """Take a place at a replica with room; None where none has."""
-        slots = exchange.request.slots
+        slots, candidates = exchange.request.slots, self._candidates(exchange, model)
+        if not candidates:
+            raise NoReplica(_ALL_LEFT_OUT, retry_after_s=_RETRY_AFTER_S)
         candidates = [
             each
-            for each in untried(self._candidates(exchange, model), tried)
+            for each in untried(candidates, tried)
             if has_room(each.in_flight, slots, each.replica.concurrency)
         ]
         if not candidates:
@@ -149,18 +154,19 @@ class Pipeline:
         return replica
 
     def _candidates(self, exchange: Exchange, model: ModelView) -> list[Candidate]:
-        """Return the replicas that can serve the request, with their load; never none."""
+        """Return the replicas that can serve the request, with their load.
+
+        None where all that can are left out for their failures.
+        """
         replicas = _replicas(exchange, model)
         loads = self._leases.loads([replica.column for replica in replicas])
-        candidates = [
-            Candidate(replica, load) for replica, load in zip(replicas, loads, strict=True)
-        ]
+        candidates = self._judge.candidates(replicas, loads)
         oldest, field = needs(exchange.request)
         fit = able(candidates, oldest)
         if not fit:
             dialects = [replica.dialect for replica in replicas]
             raise unsupported(exchange.request, field, dialects)
-        return fit
+        return self._judge.not_left_out(fit, model.ejection.panic_share)
 
     async def _attempt(self, exchange: Exchange, replica: ReplicaView) -> None:
         facts = AttemptFacts(
@@ -173,27 +179,30 @@ class Pipeline:
         exchange.facts.attempts.append(facts)
         trace = exchange.trace.attempt(facts) if exchange.trace is not None else None
         attempt = Attempt(exchange, replica, facts, trace, self._clock)
+        sign = Sign.NONE
         try:
             await attempt.run(self._upstream(replica.host, replica.port))
-            facts.outcome = AttemptOutcome.OK
+            facts.outcome, sign = AttemptOutcome.OK, Sign.ANSWERED
         except GatewayError as failure:
             facts.outcome = failure.attempt_outcome
             facts.error_code = failure.code
+            sign = sign_of(failure)
             raise
         finally:
             self._leases.add(replica.column, -exchange.request.slots)
-            self._admission.freed(exchange.model.name)
             facts.ended_at = self._clock()
+            self._judge.ended(facts, sign)
             if trace is not None:
                 trace.finish(facts)
+            self._admission.freed(exchange.model.name)
 
 
 def _replicas(exchange: Exchange, model: ModelView) -> Sequence[ReplicaView]:
     stored = exchange.request.refers_to
     if stored is not None:
         return (keeper(exchange.request, stored, model),)
-    if model.replicas:
-        return model.replicas
+    if model.replicas or model.ejected:
+        return (*model.replicas, *model.ejected) if model.ejected else model.replicas
     if model.loading:
         raise ModelLoading(
             f'model "{model.name}" is still loading; try again soon',

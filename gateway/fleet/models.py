@@ -18,8 +18,6 @@ from gateway.state.store import Desired, ModelDesired, ReplicaRecord, Store
 
 ON_ITS_WAY = frozenset({S.PENDING, S.STARTING, S.LOADING, S.BACKOFF})
 """States from which a replica becomes READY by itself."""
-_AWAY = frozenset({S.UNHEALTHY, S.EJECTED})
-"""States in which its process lives on: it may be READY again as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +147,13 @@ class Models:
             created_at=self._created_at.get(name, int(oldest)),
             aliases=settings.aliases,
             replicas=tuple(_view(r, settings.limits) for r in mine if r.state is S.READY),
-            away=tuple(r.id for r in mine if r.state in _AWAY),
+            ejected=tuple(_view(r, settings.limits) for r in mine if r.state is S.EJECTED),
+            away=tuple(r.id for r in mine if r.state is S.UNHEALTHY),
             loading=any(_is_coming(r) for r in mine),
             timeouts=settings.timeouts,
             limits=settings.limits,
             retries=settings.retries,
+            ejection=settings.ejection,
         )
 
 
@@ -171,4 +171,5 @@ def _view(record: ReplicaRecord, limits: Limits) -> ReplicaView:
         dialect=record.dialect or "",
         column=record.column or 0,
         concurrency=limits.concurrency or record.spec.concurrency,
+        ejections=record.ejections,
     )

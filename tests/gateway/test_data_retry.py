@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from gateway.core.outcome import AttemptOutcome, Outcome
-from gateway.core.snapshot import Retries
+from gateway.core.snapshot import Ejection, Retries
 from tests.fakes.replica import (
     DONE,
     LAST,
@@ -21,6 +21,7 @@ from tests.gateway.data_gateway import COMPLETION, STREAMED, gateway_over
 
 pytestmark = pytest.mark.anyio
 
+NEVER = Ejection(consecutive=10**6, over_requests=10**6, failure_share=1.0)
 ROLE = b'data: {"choices":[{"index":0,"text":"","finish_reason":null}]}\n\n'
 ERROR = b'data: {"error": {"message": "CUDA", "type": "server_error"}}\n\n'
 FAULTS = {
@@ -140,7 +141,8 @@ async def test_without_a_budget_every_one_would_be():
 
 async def test_retries_that_are_answered_are_not_counted():
     bad, good = answering(FAULTS["503"]), answering([stream("a")])
-    async with gateway_over(bad, good, retries=Retries(budget_min=1)) as gateway:
+    budget = Retries(budget_min=1)
+    async with gateway_over(bad, good, retries=budget, ejection=NEVER) as gateway:
         gateway.leases.open[1] += 1
         for _ in range(20):
             assert (await gateway.post(STREAMED)).text == "a"
@@ -152,7 +154,7 @@ async def test_a_replica_that_cannot_be_reached_is_passed_over():
     good = answering([stream("a")])
     async with answering().listening() as gone:
         pass
-    async with gateway_over(good) as gateway:
+    async with gateway_over(good, ejection=Ejection(slow_start_s=0)) as gateway:
         gone.name, gone.column = "gone", 5
         gateway.leases.open[0] += 1
         gateway.replicas.append(gone)

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import (
+    AnswerTooLong,
     ClientDeadlinePassed,
     DeadlineExceeded,
     Source,
@@ -69,7 +70,7 @@ def test_between_tokens_the_wait_ends_with_the_request_at_the_latest():
         (159.0, False, None, ""),
         (160.0, False, UpstreamTimeout, "no token within 60 s"),
         (230.0, True, UpstreamStalled, "nothing for 30 s"),
-        (700.0, True, UpstreamStalled, "longer than the 600 s"),
+        (700.0, True, AnswerTooLong, "longer than the 600 s"),
         (700.0, False, DeadlineExceeded, "longer than the 600 s"),
     ],
 )
@@ -98,7 +99,7 @@ def test_a_client_that_waits_less_long_is_told_before_it_hangs_up(stream):
     assert waiting.fault(107.5, started=False) is None
     passed = waiting.fault(107.6, started=False)
     assert isinstance(passed, ClientDeadlinePassed)
-    assert (passed.source, passed.retryable) == (Source.CLIENT, False)
+    assert (passed.source, passed.retryable) == (Source.GATEWAY, False)
     assert "within the 8 s that the client waits" in str(passed)
 
 
