@@ -13,7 +13,7 @@ STEP := scripts/step
 PYTEST := pytest --numprocesses 2 --dist loadfile
 SOURCES := gateway backends tests scripts/docs.py
 
-.PHONY: help setup dev run test check format proof bench bench-scale docs lock clean
+.PHONY: help setup dev run test check format proof bench bench-scale chaos docs lock clean
 
 help:  ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ bench: $(VENV)/.run-ready  ## Measure the data plane beside nginx (make bench AR
 
 bench-scale: $(VENV)/.run-ready  ## Measure 1, 2, 4 ... workers, each on a core of its own (make bench-scale ARGS="--workers 1,2")
 	@$(BIN)/python -m tests.bench scale $(ARGS)
+
+chaos: dev  ## Let replicas fail at random under a real gateway (make chaos ARGS="--seed 7 --streams 2000")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 docs: dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python scripts/docs.py

@@ -3,7 +3,8 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 Reads do not line up with events: the tail of an unfinished one is kept, and only whole events
 come out. trtllm-serve ends lines with LF; CRLF is understood, a lone CR, which the standard
-also allows, is not.
+also allows, is not. The standard passes over lines of unknown fields: here such a line is an
+event that was damaged, and to pass over that would leave a hole in the answer.
 """
 
 from gateway.core.errors import UpstreamProtocolError
@@ -11,9 +12,14 @@ from gateway.core.errors import UpstreamProtocolError
 DONE = b"[DONE]"
 """Payload with which OpenAI-style servers close a stream."""
 
+DAMAGED = b"?"
+"""Payload of an event with a line of no known field: no reader takes it for JSON."""
+
 _DATA = b"data:"
 _BEGINS = (b"data: {", b"data: [")
 _ENDS = (b"}\n\n", b"]\n\n")
+_FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
+"""The one without a name is a comment."""
 
 
 class SseReader:
@@ -64,5 +70,8 @@ def _payload(event: bytes) -> bytes:
         return event[5:].strip(b" ")
     # Several data lines make one payload. The standard joins them by LF; a space is the same to
     # JSON and keeps the payload fit to be sent on as one line.
-    lines = [line for line in event.split(b"\n") if line.startswith(_DATA)]
-    return b" ".join(line[5:].removeprefix(b" ") for line in lines).strip(b" ")
+    lines = event.split(b"\n")
+    if any(line.partition(b":")[0] not in _FIELDS for line in lines):
+        return DAMAGED
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(_DATA)]
+    return b" ".join(data).strip(b" ")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamProtocolError
-from gateway.core.sse import DONE, SseReader
+from gateway.core.sse import DAMAGED, DONE, SseReader
 
 payload = st.binary(min_size=1, max_size=30).filter(lambda b: not set(b) & set(b"\r\n"))
 events = st.lists(payload.filter(lambda b: b.strip(b" ")))
@@ -45,8 +45,10 @@ def test_any_bytes_cut_anywhere_give_the_same_events(wire, data):
         (b"\n\n\ndata: x\n\n", [b"x"]),
         (b"data:\n\ndata: \n\n", []),
         (b'data: {"a":\ndata: 1}\n\n', [b'{"a": 1}']),  # one line, fit to be sent on
-        (b"datax: x\n\n", []),
-        (b"garbage\n\n", []),
+        (b"datax: x\n\n", [DAMAGED]),
+        (b"garbage\n\n", [DAMAGED]),
+        (b"\xe4ata: x\n\ndata: y\n\n", [DAMAGED, b"y"]),
+        (b"data: x\n\x8adata: y\n\ndata: z\n\n", [DAMAGED, b"z"]),  # a line end was lost
     ],
 )
 def test_the_payload_of_each_form_of_event(wire, payloads):

@@ -196,6 +196,19 @@ def test_what_came_before_a_failure_still_reaches_the_client(bad):
     assert not stream.done
 
 
+def test_a_byte_damaged_anywhere_is_never_taken_for_a_whole_answer():
+    """With its top bit turned it is no UTF-8, also in a field's name or a line end's place."""
+    whole, _ = follow(COMPLETION + END, completion(UNASKED))
+    for at in range(len(COMPLETION + END)):
+        wire = bytearray(COMPLETION + END)
+        wire[at] ^= 0x80
+        try:
+            out, stream = follow(bytes(wire), completion(UNASKED), cuts=[at])
+        except UpstreamError:
+            continue
+        assert not stream.done or b"".join(out) == b"".join(whole), at
+
+
 def test_a_failure_that_the_replica_reports_is_its_own():
     with pytest.raises(UpstreamError) as failed:
         follow(ERROR, completion(UNASKED))
