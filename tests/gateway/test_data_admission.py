@@ -38,7 +38,7 @@ async def test_a_replica_gets_no_more_than_it_can_have_and_the_others_wait():
     replica, go = held()
     async with one_at_a_time(replica) as gateway, asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(gateway.post(STREAMED)) for _ in range(5)]
-        await settled(lambda: gateway.queued["m"] == 4)
+        await settled(lambda: gateway.queued["m"] == 4 and replica.requests)
         assert len(replica.requests) == 1
         go.set()
         assert [(await each).text for each in asked] == ["ab"] * 5
