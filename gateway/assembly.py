@@ -132,7 +132,7 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
     )
     fleet = _fleet(config, opened, host, metrics, rng=rng, clock=wall_clock)
     generation = f"{rng.getrandbits(_RANDOM_BITS):016x}"
-    hub = Hub(generation, on_failed=fleet.suspect)
+    hub = Hub(generation, on_failed=fleet.suspect, on_ejected=fleet.eject)
     return Assembly(
         config=config,
         opened=opened,
@@ -167,6 +167,7 @@ def _fleet(
         clock=clock,
         rng=rng,
         observe=metrics.health_check,
+        ejected=metrics.ejected,
     )
     return Fleet(fleet_settings(config), given)
 

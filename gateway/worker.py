@@ -24,14 +24,18 @@ import uvloop
 from gateway.api.data import create_data_app
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.outcome import RequestFacts
+from gateway.core.outlier import Outlier
 from gateway.core.picking import LeastInFlight, WeightedPick
-from gateway.core.snapshot import FleetSnapshot, ReplicaView
+from gateway.core.snapshot import FleetSnapshot, ModelView, ReplicaView
+from gateway.core.standing import Standings
+from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
-from gateway.state.bus import Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
+from gateway.state.bus import Ejected, Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
 from gateway.state.link import Orders, SupervisorLink
 from gateway.state.liveness import start_ticks
 from gateway.telemetry.clocks import Clocks
@@ -75,6 +79,9 @@ class _Leases:
     def add(self, column: int, delta: int) -> None:
         self.row.add(column, delta)
 
+    def give_back(self, replica: ReplicaView, slots: int) -> None:
+        self.row.add(replica.column, -slots)
+
 
 class Worker:
     """Owns everything in the process; `run` returns when nothing is left to serve."""
@@ -91,6 +98,7 @@ class Worker:
         self._published = asyncio.Event()
         self._metrics = RequestMetrics()
         self._upstreams = Upstreams(clock=self._clocks.monotonic)
+        self._standings = Standings()
         self._running: set[asyncio.Task[Any] | None] = set()
         hello = Hello(settings.slot, pid, ticks, settings.generation)
         self._link = SupervisorLink(Path(settings.state_dir), hello, alone_s=settings.alone_s)
@@ -137,12 +145,23 @@ class Worker:
 
     def _plane(self) -> DataPlane:
         rng = Random(SystemRandom().getrandbits(_ID_BITS))
+        leases = _Leases(self._board, self._row)
+        admission = Admission(
+            rng=rng,
+            clock=self._clocks.monotonic,
+            newest=self._model,
+            give_back=leases.give_back,
+            queued=self._metrics.queued,
+        )
         pipeline = Pipeline(
-            leases=_Leases(self._board, self._row),
+            leases=leases,
             picker=WeightedPick([(LeastInFlight(), 1.0)], rng),
             upstream=self._upstreams.get,
-            on_failure=self._report,
+            judge=Judge(
+                self._standings, self._report, self._report_outlier, self._clocks.monotonic
+            ),
             clock=self._clocks.monotonic,
+            admission=admission,
         )
         return DataPlane(
             snapshot=lambda: self._snapshot,
@@ -155,14 +174,19 @@ class Worker:
             running=self._running,
         )
 
+    def _model(self, name: str) -> ModelView | None:
+        return self._snapshot.models.get(name)
+
     async def _follow(self) -> None:
         await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))
         self._stand_down(self._settings.grace_s)
 
     def _publish(self, message: Publish) -> None:
-        snapshot = message.snapshot
-        replicas = [r for model in snapshot.models.values() for r in model.replicas]
-        at = self._clocks.monotonic()
+        snapshot, at = message.snapshot, self._clocks.monotonic()
+        models = snapshot.models.values()
+        replicas = [r for model in models for r in (*model.replicas, *model.ejected)]
+        for outlier in self._standings.take(models, at):
+            self._report_outlier(outlier)
         self._metrics.configure(snapshot.models, (r.id for r in replicas), at=at)
         self._upstreams.keep_only({(r.host, r.port) for r in replicas})
         self._snapshot = snapshot
@@ -190,6 +214,9 @@ class Worker:
 
     def _report(self, replica: ReplicaView) -> None:
         self._link.send(ReplicaFailed(replica.id))
+
+    def _report_outlier(self, outlier: Outlier) -> None:
+        self._link.send(Ejected(outlier))
 
 
 def _tune_collector() -> None:

@@ -170,7 +170,8 @@ class HealthRoutes:
         _only_get(scope)
         snapshot = self._snapshot()
         models = {name: len(model.replicas) for name, model in snapshot.models.items()}
-        status = 200 if any(models.values()) else 503
+        can_serve = any(model.can_serve for model in snapshot.models.values())
+        status = 200 if can_serve else 503
         return status, {
             "status": "ok" if status == 200 else "no replica is ready",  # noqa: PLR2004 - HTTP
             "models": {name: {"ready_replicas": count} for name, count in models.items()},

@@ -46,11 +46,9 @@ _UNUSED: tuple[KeyPath, ...] = (
     ("docker",),
 )
 _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
-    *((key,) for key in ("eject", "autoscale", "slo", "routing")),
+    *((key,) for key in ("autoscale", "slo", "routing")),
     *((key,) for key in ("split", "shadow", "fallback", "resume")),
-    *(("timeouts", key) for key in ("write_s", "queue_s")),
-    *(("limits", key) for key in ("concurrency", "queue")),
-    *(("retry", key) for key in ("budget_min", "budget_share")),
+    ("timeouts", "write_s"),
 )
 
 

@@ -83,16 +83,16 @@ class RetryKeys(Section):
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     """Replicas that one request may be sent to, the first included."""
     budget_share: Share = 0.2
-    """Retries allowed, as a share of requests."""
+    """Retries that may fail, as a share of requests; one that is answered costs nothing."""
     budget_min: Count = 3
-    """Retries always allowed, whatever the share."""
+    """Retries that may fail at the start, before requests have earned any."""
 
 
 class EjectKeys(Section):
     """When a replica that fails requests is left out for a while."""
 
     consecutive: PositiveCount = 3
-    """Failures in a row that eject."""
+    """Failures in a row that eject; those that it reports itself count three fifths."""
     failure_share: Share = 0.5
     """Share of failed requests that ejects, over `over_requests`."""
     over_requests: PositiveCount = 20

@@ -8,7 +8,7 @@ from backends.simulated import SimulatorOptions
 from gateway.config.models import Model, Section
 from gateway.config.schema import Config
 from gateway.core.hosts import allowed_hosts
-from gateway.core.snapshot import Limits, Timeouts
+from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
 from gateway.fleet.settings import FleetSettings, ModelSettings
 
 _MASK = "***"
@@ -36,7 +36,8 @@ def model_settings(model: Model) -> ModelSettings:
         static_source=model.source,
         timeouts=timeouts(model),
         limits=limits(model),
-        attempts=model.retry.attempts,
+        retries=Retries(**_shared(model.retry, Retries)),
+        ejection=Ejection(**_shared(model.eject, Ejection)),
         overrides=dict(model.overrides),
         sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )
@@ -49,7 +50,10 @@ def timeouts(model: Model) -> Timeouts:
 
 def limits(model: Model) -> Limits:
     """Return what the request path is told of sizes."""
-    return Limits(**_shared(model.limits, Limits))
+    values = _shared(model.limits, Limits)
+    if values["concurrency"] == "auto":
+        values["concurrency"] = None
+    return Limits(**values)
 
 
 def data_port_hosts(config: Config) -> tuple[str, ...] | None:

@@ -5,7 +5,6 @@ the same face, so the path of a request is the same for every kind.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -32,8 +31,7 @@ from gateway.core.vectors import read_embeddings, read_tokens
 from gateway.core.whole import read_whole
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(msgspec.Struct, frozen=True):
     """Under which names a client sees its answer, whichever replica gives it."""
 
     model: str

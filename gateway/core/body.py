@@ -38,29 +38,29 @@ class Body(msgspec.Struct, frozen=True, eq=False):
     """As it came, without a mark of its byte order."""
     outline: Outline | None
     """What was decoded in its place; None if that was the body itself."""
-    names: list[str]
-    """Of all fields in order; a name may repeat."""
-    values: list[Raw]
-    """Of all fields in order, as in the outline."""
     fields: dict[str, Raw]
     """By name, as in the outline; of repeated names the last counts, as it does to replicas."""
-    tight: bool
-    """There is nothing between the fields but what must be, and no name is written oddly."""
+    repeated: tuple[tuple[str, Raw], ...] = ()
+    """All fields in order, if a name repeats; else `fields` are all."""
 
     @property
     def text(self) -> bytes:
         """What was decoded."""
         return self.data if self.outline is None else self.outline.text
 
+    def count(self, name: str) -> int:
+        """Say how many fields are called ``name``."""
+        if self.repeated:
+            return sum(each == name for each, _ in self.repeated)
+        return int(name in self.fields)
+
     def places(self) -> Iterator[Place]:
         """Say where each field stands, in order."""
         text, outline, end = self.text, self.outline, 0
-        for name, value in zip(self.names, self.values):  # noqa: B905 - made together
-            opens, begin = end, end + len(name) + len(',"":')
-            if not self.tight:
-                key = _KEY.match(text, end)
-                assert key is not None  # noqa: S101 - the text was decoded
-                opens, begin = key.start(1), key.end()
+        for name, value in self.repeated or self.fields.items():
+            key = _KEY.match(text, end)
+            assert key is not None  # noqa: S101 - the text was decoded
+            opens, begin = key.start(1), key.end()
             end = begin + len(memoryview(value))
             if outline is None:
                 yield name, opens, begin, end
@@ -75,14 +75,14 @@ class Body(msgspec.Struct, frozen=True, eq=False):
         return memoryview(self.data)[begin:end]
 
 
-NO_BODY = Body(b"", None, [], [], {}, tight=True)
+NO_BODY = Body(b"", None, {})
 """Of a request without one."""
 
 
 def cut(body: bytes, *, depth: int) -> Body:
     """Do `cut_steps` at once."""
     # Most are like this, and need no detour over steps.
-    short = len(body) <= _SMALL_BYTES and body[:1] == b"{" and body.isascii()
+    short = len(body) <= _SMALL_BYTES and body.startswith(b"{") and body.isascii()
     if short and not _may_be_deep(body, depth):
         return _cut(body, None)
     return finish(cut_steps(body, depth=depth))
@@ -133,8 +133,9 @@ def _utf8_steps(body: bytes) -> Steps[None]:
 def _may_be_deep(body: bytes, depth: int) -> bool:
     """Whether ``body`` has more opening brackets, those in strings too, than it may nest."""
     if len(body) <= _SMALL_BYTES:
-        most = depth + 1
-        return len(body.split(b"{", most)) + len(body.split(b"[", most)) - 2 > depth
+        most = depth + 1  # of each, which is as far as they are counted
+        flat = len(body.replace(b"{", b"", most)) + len(body.replace(b"[", b"", most))
+        return 2 * len(body) - flat > depth
     left = depth  # to look for one after the other is quick, as long as there are few
     for bracket in (b"{", b"["):
         at = body.find(bracket)
@@ -151,8 +152,8 @@ def _cut(body: bytes, outline: Outline | None) -> Body:
     try:
         if len(text) <= _SMALL_BYTES:
             fields = _FIELDS.decode(text)
-            if _is_tight(text, fields):
-                return Body(body, outline, [*fields], [*fields.values()], fields, tight=True)
+            if _are_all(text, fields):
+                return Body(body, outline, fields)
         pairs = _pairs(text)
     except msgspec.ValidationError as wrong:
         raise InvalidRequest(f"the request body must be a JSON object: {wrong}") from None
@@ -161,15 +162,18 @@ def _cut(body: bytes, outline: Outline | None) -> Body:
             raise InvalidRequest("the request body is empty; send a JSON object") from None
         place = int if outline is None else outline.place
         raise InvalidRequest(not_json(wrong, place)) from None
-    names, values = [*map(str, pairs)], [*pairs.values()]
-    fields = dict(zip(names, values, strict=True))
-    return Body(body, outline, names, values, fields, tight=False)
+    every = tuple((str(name), value) for name, value in pairs.items())
+    fields = dict(every)
+    return Body(body, outline, fields, every if len(fields) < len(every) else ())
 
 
-def _is_tight(text: bytes, fields: dict[str, Raw]) -> bool:
-    """Whether ``text`` has no room for more than ``fields``: each once, and no white space."""
-    size = len("".join(fields)) + len(b"".join(fields.values())) + len('"":,') * len(fields)
-    return len(text) == len("{}") + size - len(",")
+def _are_all(text: bytes, fields: dict[str, Raw]) -> bool:
+    """Whether no name repeats, by the colons: a field more would have one more at least."""
+    return _colons(text) == _colons(b"".join(fields.values())) + len(fields)
+
+
+def _colons(text: bytes) -> int:
+    return len(text) - len(text.replace(b":", b""))  # quicker than to count few of them
 
 
 class _Name(str):

@@ -46,7 +46,7 @@ class Chunk(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(Chunk)
 _HEAD = re.compile(
-    rb'\{"id":"[^"\\]*","object":"[^"\\]*","created":\d+,"model":"(?:[^"\\]|\\.)*"'
+    rb'\{"id":"[^"\\]*","object":"[^"\\]*","created":\d+,"model":"[^"\\]*(?:\\.[^"\\]*)*"'
 )
 
 _NO_HEAD = b"\n"

@@ -20,6 +20,7 @@ _ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
 _OPTIONS = msgspec.json.Decoder(dict[str, Raw])
 _CONTINUOUS = "continuous_usage_stats"
 _OPTION_NAMES = frozenset({"include_usage", _CONTINUOUS})
+_ERAS = {dialect: place for place, dialect in enumerate(DIALECTS)}
 _MULTIPLE_SINCE = DIALECTS.index("1.2")
 _REQUIRED = Raw(b'"required"')
 _REQUIRED_TOOL_SINCE = DIALECTS.index("main")
@@ -28,7 +29,7 @@ _SALT_SINCE = DIALECTS.index("1.1")
 
 def era(dialect: str) -> int:
     """Return the place of ``dialect`` in `DIALECTS`; an unknown one is taken for the newest."""
-    return DIALECTS.index(dialect) if dialect in DIALECTS else len(DIALECTS) - 1
+    return _ERAS.get(dialect, len(DIALECTS) - 1)
 
 
 def needs(request: InferenceRequest) -> tuple[int, str | None]:
@@ -38,8 +39,8 @@ def needs(request: InferenceRequest) -> tuple[int, str | None]:
     itself that is this young.
     """
     operation = request.operation
-    oldest, name = DIALECTS.index(operation.since), None
-    if request.fields and not request.fields.keys() <= ACCEPTED[operation.name][0]:
+    oldest, name = _ERAS[operation.since], None
+    if not request.common:
         for key in request.fields:
             field = field_of(operation.name, key)
             if field is not None and field.missing is Missing.REFUSE and field.since > oldest:
@@ -88,10 +89,9 @@ def body_for(
         return ()
     edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
     inserted: list[bytes] = []
-    accepted = ACCEPTED[operation.name][place]
-    if not accepted.issuperset(body.fields):
+    if not (request.common or ACCEPTED[operation.name][place].issuperset(body.fields)):
         edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
-    if request.model != source or body.names.count("model") > 1:
+    if request.model != source or body.count("model") > 1:
         edits["model"] = msgspec.json.encode(source)
     if operation.limits:
         _limit_tokens(request, place, edits, inserted)

@@ -212,6 +212,13 @@ class DeadlineExceeded(UpstreamTimeout):
     retryable = False
 
 
+class ClientDeadlinePassed(DeadlineExceeded):
+    """The client would not have waited longer; that says nothing of the replica."""
+
+    source = Source.GATEWAY  # which gave up on the client's behalf
+    attempt_outcome = AttemptOutcome.CANCELLED
+
+
 class UpstreamStalled(UpstreamError):  # noqa: N818
     """The replica began to answer and then fell silent."""
 
@@ -219,6 +226,10 @@ class UpstreamStalled(UpstreamError):  # noqa: N818
     code = "upstream_stalled"
     outcome = Outcome.TIMEOUT
     attempt_outcome = AttemptOutcome.TIMEOUT_IDLE
+
+
+class AnswerTooLong(UpstreamStalled):
+    """The replica sent tokens as it should, for longer than a request may take."""
 
 
 class Overloaded(GatewayError):  # noqa: N818

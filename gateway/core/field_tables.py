@@ -91,3 +91,8 @@ ACCEPTED = {
     for name, table in FIELDS.items()
 }
 """By operation name and place in `DIALECTS`: the fields that replicas accept."""
+COMMON = {
+    name: frozenset(key for key, field in table.items() if not (field.since or field.scoped))
+    for name, table in FIELDS.items()
+}
+"""By operation name: the fields that every key may send and every replica accepts."""

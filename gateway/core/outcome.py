@@ -3,8 +3,9 @@
 One `Outcome` is at once the metric label, the log field and the span attribute.
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 
 class Outcome(StrEnum):
@@ -40,8 +41,7 @@ class AttemptOutcome(StrEnum):
     """The client left."""
 
 
-@dataclass(slots=True)
-class AttemptFacts:
+class AttemptFacts(msgspec.Struct):
     """One try at one replica; instants are seconds of the worker's monotonic clock."""
 
     number: int
@@ -58,8 +58,7 @@ class AttemptFacts:
     error_code: str | None = None
 
 
-@dataclass(slots=True)
-class RequestFacts:
+class RequestFacts(msgspec.Struct):
     """One request.
 
     Instants are seconds of the worker's monotonic clock (``time.perf_counter``).
@@ -90,7 +89,7 @@ class RequestFacts:
     """Arrival of the bytes that hold the first content; only for streams."""
     last_content_at: float | None = None
     ended_at: float = 0.0
-    gaps_s: list[float] = field(default_factory=list)
+    gaps_s: list[float] = []
     """Gaps between neighbouring content events (ITL per event)."""
     content_events: int = 0
     first_relay_s: float | None = None
@@ -102,8 +101,8 @@ class RequestFacts:
     finish_reasons: tuple[str, ...] = ()
     choices: int = 1
     """Choices asked for: prompts x n."""
-    attempts: list[AttemptFacts] = field(default_factory=list)
-    retries: list[str] = field(default_factory=list)
+    attempts: list[AttemptFacts] = []
+    retries: list[str] = []
     """Reason of each retry, the ``reason`` label of ``trtgw_upstream_retries_total``."""
     retries_exhausted: bool = False
 

@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import msgspec
+
 from gateway.core.snapshot import ReplicaView
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A replica as the gateway sees it at one instant."""
 
     replica: ReplicaView
     in_flight: int
     """Requests that all workers of this gateway have open on it."""
+    share: float = 1.0
+    """Of the load that any other gets, above 0: less while it comes back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Which replica was chosen, and why."""
 
     chosen: Candidate
@@ -40,11 +42,14 @@ class Scorer(Protocol):
 
 
 class LeastInFlight:
-    """Prefer the replica with the fewest requests open."""
+    """Prefer the replica with the fewest requests open, for the share that it is to have."""
 
     def score(self, candidates: Sequence[Candidate]) -> list[float]:
-        """Scale linearly from the busiest (0) to the least busy (1)."""
-        loads = [c.in_flight for c in candidates]
+        """Scale linearly from the busiest (0) to the least busy (1).
+
+        What counts is the load that it would have: an idle one with a small share is busy soon.
+        """
+        loads = [(c.in_flight + 1) / c.share for c in candidates]
         low, high = min(loads), max(loads)
         if low == high:
             return [1.0] * len(loads)

@@ -33,6 +33,8 @@ def prompt_names(operation: Operation, given: Mapping[str, Raw]) -> tuple[str, .
             return ("prompt_token_ids",)
         if "prompt_token_ids_b64" in given:
             return ("prompt_token_ids_b64",)
+    if len(operation.prompt) == 1:  # it must be there
+        return operation.prompt
     return tuple(name for name in operation.prompt if name in given)
 
 

@@ -15,8 +15,7 @@ T = TypeVar("T")
 _NO_ANSWER = "the replica's reply is no answer to this request"
 
 
-@dataclass(frozen=True, slots=True)
-class WholeReply:
+class WholeReply(msgspec.Struct, frozen=True):
     """An answer that was not streamed, checked."""
 
     body: bytes

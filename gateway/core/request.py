@@ -17,6 +17,7 @@ from gateway.core.body import Body
 from gateway.core.errors import InvalidRequest, PermissionDenied
 from gateway.core.field_tables import (
     CHECKS,
+    COMMON,
     DECODERS,
     FIELDS,
     OTHERS,
@@ -54,6 +55,8 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Top-level fields that are not null, as in the body's outline."""
     unsent: frozenset[str]
     """Fields that no replica gets: null is no value of theirs, or not the client's to send."""
+    common: bool = False
+    """It is known that every replica accepts all fields of the body."""
     stream: bool
     usage_wanted: bool
     """The client asked for the usage event of a stream."""
@@ -73,6 +76,11 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     def choices(self) -> int:
         """How many choices a complete answer has."""
         return self.n * self.prompts
+
+    @property
+    def slots(self) -> int:
+        """How many sequences a replica generates for it: what it takes of a limit."""
+        return max(self.n, self.best_of) * self.prompts
 
     @property
     def prompt_texts(self) -> tuple[memoryview, ...]:
@@ -140,7 +148,7 @@ def parse_steps(
         InvalidRequest: a field is unknown, of the wrong type, out of range, or missing.
         PermissionDenied: a scoped field without its scope.
     """
-    given, unsent = _given(operation.name, body.fields, scopes)
+    given, unsent, common = _given(operation.name, body.fields, scopes)
     values = _short_values(operation.name, body.text)
     if values is None:
         values = yield from _value_steps(operation.name, given)
@@ -161,6 +169,7 @@ def parse_steps(
         body=body,
         fields=given,
         unsent=unsent,
+        common=common,
         stream=bool(values.stream),
         usage_wanted=options is not None and bool(options.include_usage),
         usage_everywhere=options is not None and bool(options.continuous_usage_stats),
@@ -174,8 +183,11 @@ def parse_steps(
 
 def _given(
     operation: str, fields: dict[str, Raw], scopes: frozenset[str] | None
-) -> tuple[dict[str, Raw], frozenset[str]]:
-    """Return the fields that are not null, and the names of those that nobody gets."""
+) -> tuple[dict[str, Raw], frozenset[str], bool]:
+    """Return the fields that are not null, the names that nobody gets, and `common`."""
+    common = COMMON[operation].issuperset(fields)
+    if common and _NULL not in fields.values():
+        return fields, _NOTHING, True
     table = FIELDS[operation]
     if not table.keys() >= fields.keys() and operation not in OTHERS:
         name = next(name for name in fields if name not in table)
@@ -194,7 +206,7 @@ def _given(
                     f'this API key may not send the field "{name}"', param=name
                 )
         unsent = unsent.union(denied)
-    return given, unsent
+    return given, unsent, common
 
 
 def _limit(operation: Operation, values: Values) -> int | None:

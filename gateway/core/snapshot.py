@@ -38,11 +38,45 @@ class Limits:
     prompts: int = 1024
     n: int = 16
     default_max_tokens: int | None = None
+    concurrency: int | None = None
+    """Sequences at once on one replica; None: as many as its plan says (`ReplicaView`)."""
+    queue: int = 256
+    """Requests that may wait for a replica with room, in each worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often one request may be tried, and how much failing retries may add in all."""
+
+    attempts: int = 2
+    """Replicas that a request may be sent to, the first included."""
+    budget_share: float = 0.2
+    """Retries that may fail, as a share of requests (`core.retry`)."""
+    budget_min: int = 3
+    """Retries that may fail before any request has earned one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """When a replica that fails is left out, and how it comes back (`core.outlier`)."""
+
+    consecutive: int = 3
+    """Failures in a row that eject."""
+    failure_share: float = 0.5
+    """Share of failed requests that ejects, over the last ``over_requests``."""
+    over_requests: int = 20
+    base_s: float = 5.0
+    """The first ejection; each further one is twice as long, up to ``max_s``."""
+    max_s: float = 300.0
+    panic_share: float = 0.5
+    """Where more of the replicas are ejected, ejections are ignored."""
+    slow_start_s: float = 30.0
+    """After this long a replica that came back gets all of its share."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """A replica that may get requests now (READY, not ejected)."""
+    """A replica that may get requests now."""
 
     id: ReplicaId
     host: str
@@ -54,6 +88,9 @@ class ReplicaView:
     column: int
     """Its column on the in-flight board."""
     concurrency: int | None = None
+    """Sequences that it may have at once; None: no limit is known."""
+    ejections: int = 0
+    """How often it was ejected so far: by this a return is told from an older snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +102,22 @@ class ModelView:
     """Unix seconds since when the gateway offers it; constant, unlike trtllm-serve's own."""
     aliases: tuple[str, ...] = ()
     replicas: tuple[ReplicaView, ...] = ()
+    """READY ones."""
+    ejected: tuple[ReplicaView, ...] = ()
+    """Those whose probes are well and whose requests fail; asked only where most are so."""
     away: tuple[ReplicaId, ...] = ()
     """Replicas that get no requests now and may come back with what they have in memory."""
     loading: bool = False
     """No replica is ready, but one is on its way: `model_loading`, not `no_replica`."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
-    attempts: int = 2
-    """How many replicas a request may be sent to, the first included."""
+    retries: Retries = field(default_factory=Retries)
+    ejection: Ejection = field(default_factory=Ejection)
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether any replica may get requests now."""
+        return bool(self.replicas or (self.ejected and self.ejection.panic_share < 1))
 
 
 @dataclass(frozen=True, slots=True)

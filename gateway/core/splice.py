@@ -25,16 +25,16 @@ def splice(
     """
     if not edits and not inserted:
         return (body.data,)
-    changes = _changes(body, edits)
-    if inserted:
-        end = body.data.rindex(b"}")
-        changes.append((end, end, b"," + b",".join(inserted)))
     whole = len(body.data) <= _WHOLE_BYTES
     source = body.data if whole else memoryview(body.data)
     pieces: list[bytes | memoryview] = []
     done = 0
-    for begin, end, new in changes:
+    for begin, end, new in _changes(body, edits) if edits else ():
         pieces += (source[done:begin], new)
+        done = end
+    if inserted:
+        end = body.data.rindex(b"}")
+        pieces += (source[done:end], b",", b",".join(inserted))
         done = end
     pieces.append(source[done:])
     return (b"".join(pieces),) if whole else tuple(filter(len, pieces))
@@ -43,7 +43,7 @@ def splice(
 def _changes(body: Body, edits: Edits) -> list[tuple[int, int, bytes]]:
     """Say in order: from where to where, and what comes there instead."""
     changes = []
-    left = len(edits) if len(body.names) == len(body.fields) else len(body.names)
+    left = len(body.repeated) or len(edits)
     stays = False  # one of the fields so far
     for name, opens, begin, end in body.places():
         new = edits.get(name, b"")

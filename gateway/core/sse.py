@@ -16,6 +16,8 @@ DAMAGED = b"?"
 """Payload of an event with a line of no known field: no reader takes it for JSON."""
 
 _DATA = b"data:"
+_BEGINS = (b"data: {", b"data: [")
+_ENDS = (b"}\n\n", b"]\n\n")
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
 """The one without a name is a comment."""
 
@@ -44,8 +46,8 @@ class SseReader:
         # What trtllm-serve writes for each event is nearly always what one read brings.
         if (
             chunk.find(b"\n") == len(chunk) - 2
-            and chunk.startswith(b"data: {")
-            and chunk.endswith(b"}\n\n")
+            and chunk.startswith(_BEGINS)
+            and chunk.endswith(_ENDS)
             and not self._tail
         ):
             return [chunk[6:-2]]

@@ -94,4 +94,6 @@ def keeper(request: InferenceRequest, stored: StoredResponse, model: ModelView) 
 
 
 def _among(model: ModelView, stored: StoredResponse) -> ReplicaView | None:
-    return next((r for r in model.replicas if r.id == stored.replica), None)
+    # An ejected one too: there is no other, and it may well give what it keeps.
+    found = (r for r in (*model.replicas, *model.ejected) if r.id == stored.replica)
+    return next(found, None)

@@ -25,7 +25,7 @@ class WholeAnswer(msgspec.Struct):
     @property
     def finish_reasons(self) -> tuple[str, ...]:
         """Why each choice ended."""
-        return tuple(choice.finish_reason or "" for choice in self.choices)
+        return tuple([choice.finish_reason or "" for choice in self.choices])
 
 
 _DECODER = msgspec.json.Decoder(WholeAnswer)
@@ -48,7 +48,7 @@ def read_whole(
         raise UpstreamProtocolError(
             "the replica's reply is no answer to this request"
         ) from None
-    indexes = sorted(choice.index for choice in answer.choices)
-    if indexes != list(range(request.choices)) or not all(answer.finish_reasons):
+    finished = {choice.index for choice in answer.choices if choice.finish_reason}
+    if finished != set(range(request.choices)) or len(answer.choices) != request.choices:
         raise UpstreamProtocolError("the replica's answer has choices missing or unfinished")
     return answer, identity.of(body)

@@ -15,6 +15,7 @@ from gateway.core.snapshot import ReplicaView
 from gateway.core.usage import Usage
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.exchange import Exchange
+from gateway.dataplane.gate import waits_s
 from gateway.dataplane.relay import collect, waited
 from gateway.dataplane.upstream import Upstream
 from gateway.telemetry.tracer import AttemptTrace
@@ -69,6 +70,7 @@ class Attempt:
             prompt_bytes=self.exchange.request.prompt_bytes,
             started_at=at - (self.clock() - self.exchange.facts.started_at),
             at=at,
+            client_s=waits_s(self.exchange.client.asked),
         )
         if self.exchange.client.committed:  # an attempt before this one showed signs of life
             patience.pinged(at)

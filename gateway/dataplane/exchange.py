@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from gateway.core.admission import Waiter, priority_of
 from gateway.core.answers import Naming
 from gateway.core.outcome import RequestFacts
+from gateway.core.patience import answered_by
 from gateway.core.request import InferenceRequest
 from gateway.core.session import session_id
 from gateway.core.snapshot import ModelView, ReplicaView
 from gateway.dataplane.client import Client, Header
+from gateway.dataplane.gate import waits_s
 from gateway.telemetry.tracer import RequestTrace
 
 
@@ -28,6 +31,19 @@ class Exchange:
     def session(self) -> bytes | None:
         """Which session the request belongs to; None where it names none."""
         return session_id(self.client.asked, self.request.fields)
+
+    def waiter(self) -> Waiter:
+        """Return what waits for room in its place."""
+        facts, asked = self.facts, self.client.asked
+        return Waiter(
+            priority=priority_of(asked.get(b"x-trtgw-priority")),
+            slots=self.request.slots,
+            came_at=facts.body_read_at,
+            until=min(
+                facts.body_read_at + self.model.timeouts.queue_s,
+                answered_by(facts.started_at, waits_s(asked)),
+            ),
+        )
 
     def answer_headers(self, replica: ReplicaView, attempt: int, at: float) -> list[Header]:
         """Return the headers of an answer by ``replica``, whose request goes out ``at``."""

@@ -1,5 +1,6 @@
 """Who may ask, for what, and how much: decided before a replica is looked for."""
 
+import re
 from collections.abc import Mapping
 
 from gateway.core.errors import InvalidApiKey, ModelNotFound, PermissionDenied
@@ -8,6 +9,8 @@ from gateway.core.keys import digest_key
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits, ModelView
 
 _MOST_REQUEST_ID = 128
+_TIMEOUTS = (b"x-stainless-read-timeout", b"x-stainless-timeout")
+_DECIMAL = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Headers = Mapping[bytes, bytes]
 """A request's headers, names in lower case."""
 _ANYONE = KeyView(id="anonymous", tenant="default", fields=None)
@@ -84,6 +87,21 @@ def declared_bytes(headers: Headers) -> int | None:
     """Return the body's length as the client announced it; None if it did not."""
     value = headers.get(b"content-length")
     return int(value) if value is not None and value.isdigit() else None
+
+
+def waits_s(headers: Headers) -> float | None:
+    """Return how many seconds the client waits, as its SDK says; None if it does not.
+
+    Those that Stainless generates (OpenAI's, Anthropic's) send their own time-out: one for
+    each read, and one for the request, which is in whole seconds, and 0 below one.
+    """
+    told = [_seconds(headers[name]) for name in _TIMEOUTS if name in headers]
+    return min((seconds for seconds in told if seconds > 0), default=None)
+
+
+def _seconds(value: bytes) -> float:
+    """Return a number of seconds; 0 for what is none."""
+    return float(value) if _DECIMAL.fullmatch(value) else 0.0
 
 
 def ceiling(snapshot: FleetSnapshot) -> Limits:

@@ -11,7 +11,7 @@ from gateway.core.outcome import RequestFacts
 from gateway.core.request import InferenceRequest, model_name, parse_steps
 from gateway.core.response_id import decode
 from gateway.core.salting import cache_salt
-from gateway.core.snapshot import FleetSnapshot, KeyView, Limits
+from gateway.core.snapshot import FleetSnapshot, KeyView
 from gateway.core.steps import finish
 from gateway.core.stored import about, following, model_of
 from gateway.core.windows import WINDOW_BYTES
@@ -24,6 +24,21 @@ from gateway.dataplane.pacing import paced
 _TRUE = frozenset({"true", "1"})
 
 
+class _Known:
+    """What every request with one snapshot needs to know of it."""
+
+    def __init__(self, snapshot: FleetSnapshot) -> None:
+        self.snapshot = snapshot
+        self.most = gate.ceiling(snapshot)
+        self._salts: dict[str, str | None] = {}
+
+    def salt(self, tenant: str) -> str | None:
+        """See `cache_salt`."""
+        if tenant not in self._salts:
+            self._salts[tenant] = cache_salt(self.snapshot, tenant)
+        return self._salts[tenant]
+
+
 class BodyOpening:
     """Reads requests of an operation that is asked for by a JSON body."""
 
@@ -31,20 +46,19 @@ class BodyOpening:
         """Read requests of ``operation``."""
         self._operation = operation
         self._plane = plane
-        self._seen: FleetSnapshot | None = None
-        self._ceiling = Limits()
+        self._known: _Known | None = None
 
     async def __call__(
         self, client: Client, snapshot: FleetSnapshot, key: KeyView, facts: RequestFacts
     ) -> Exchange:
         """See `Opening`."""
-        most = self._most(snapshot)
+        known = self._know(snapshot)
         body = await client.body(
-            declared=gate.declared_bytes(client.asked), limit=most.body_bytes
+            declared=gate.declared_bytes(client.asked), limit=known.most.body_bytes
         )
         facts.body_read_at = self._plane.clock()
         short = len(body) <= WINDOW_BYTES  # such a one is not worth a pause
-        depth = most.depth
+        depth = known.most.depth
         sent = cut(body, depth=depth) if short else await paced(cut_steps(body, depth=depth))
         model = gate.find_model(snapshot, model_name(sent.fields), key)
         facts.model = model.name
@@ -53,7 +67,7 @@ class BodyOpening:
                 "the request body is over this model's limit of "
                 f"{model.limits.body_bytes} bytes"
             )
-        salt = cache_salt(snapshot, key.tenant)
+        salt = known.salt(key.tenant)
         steps = parse_steps(
             self._operation, sent, model.limits, scopes=key.fields, cache_salt=salt
         )
@@ -65,10 +79,11 @@ class BodyOpening:
         naming = _naming(self._plane, request, snapshot, key)
         return Exchange(request, model, client, facts, naming, None, snapshot.expose_replica)
 
-    def _most(self, snapshot: FleetSnapshot) -> Limits:
-        if snapshot is not self._seen:
-            self._seen, self._ceiling = snapshot, gate.ceiling(snapshot)
-        return self._ceiling
+    def _know(self, snapshot: FleetSnapshot) -> _Known:
+        known = self._known
+        if known is None or known.snapshot is not snapshot:
+            known = self._known = _Known(snapshot)
+        return known
 
 
 class StoredOpening:

@@ -11,14 +11,16 @@ from random import Random
 
 from backends.launcher import Launcher, LogLine
 from backends.replica import ReplicaId, ReplicaSpec
+from gateway.core.outlier import Cause, Outlier
 from gateway.core.snapshot import FleetSnapshot
 from gateway.fleet.decisions import STATIC, Rules
+from gateway.fleet.ejecting import Ejections
 from gateway.fleet.errors import NotPossibleNow
 from gateway.fleet.health import ProbeOutcome
 from gateway.fleet.launching import Launching
 from gateway.fleet.models import ModelStatus
 from gateway.fleet.planning import CreateRequest, Planner, Planning
-from gateway.fleet.prober import Probe, Prober
+from gateway.fleet.prober import Hearers, Probe, Prober
 from gateway.fleet.reconciler import Reconciler
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.state import FleetState
@@ -47,6 +49,8 @@ class Dependencies:
     """Makes ids and spreads retries and probes in time."""
     observe: Callable[[ReplicaId, ProbeOutcome], None]
     """Told of each probe's outcome."""
+    ejected: Callable[[ReplicaId, Cause], None]
+    """Told of each ejection."""
 
 
 class Fleet:
@@ -62,13 +66,14 @@ class Fleet:
         self._wishes = Wishes(state, self._planning, rules)
         self._launching = Launching(state, self._planning, given.launchers, rules)
         self._reconciler = Reconciler(state, self._launching, rules)
+        self._ejections = Ejections(state, given.rng, given.ejected)
         self._prober = Prober(
             state.registry,
+            self._ejections,
             given.probe,
             settings.probe,
             rng=given.rng,
-            observe=given.observe,
-            discovered=self._statics.discovered,
+            hearers=Hearers(given.observe, self._statics.discovered),
         )
         # versions go on from the time: they grow over restarts of the supervisor
         self._snapshot = FleetSnapshot(version=int(given.clock() * 1000))
@@ -105,6 +110,10 @@ class Fleet:
         """Probe a replica soon, because a request to it failed; an unknown id is no error."""
         self._prober.suspect(replica_id)
         self._reconciler.wake()  # its process may have ended: then no probe need fail first
+
+    def eject(self, outlier: Outlier) -> None:
+        """Give a replica no requests for a while; what was said before is no error."""
+        self._ejections.eject(outlier)
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each change of any replica."""

@@ -1,8 +1,9 @@
 """What a probe says about a replica: pure judgement, no requests.
 
-A replica is READY only after it has generated a token, and again after it was UNHEALTHY: in
-most eras /health answers 200 while the engine behind it is dead. One that reports another model
-gets no requests at all, since ``trtllm-serve`` answers whatever model it is asked for.
+A replica is READY only after it has generated a token, and again after it was UNHEALTHY or
+EJECTED: in most eras /health answers 200 while the engine behind it is dead. One that reports
+another model gets no requests at all, since ``trtllm-serve`` answers whatever model it is asked
+for.
 """
 
 from dataclasses import dataclass
@@ -54,24 +55,36 @@ class Verdict:
     """Probes that failed in a row."""
 
 
-def judge(state: S, reason: str, failures: int, result: ProbeResult, allowed: int) -> Verdict:
+def judge(
+    state: S,
+    reason: str,
+    failures: int,
+    result: ProbeResult,
+    allowed: int,
+    *,
+    trial: bool = False,
+) -> Verdict:
     """Return the state after ``result``.
 
     Args:
         state: the present state, one of `PROBED`.
         reason: why it is in that state.
-        failures: probes that failed in a row before this one.
-        result: this probe; one of a replica that was not READY includes a generation.
-        allowed: failures in a row that make a ready replica UNHEALTHY.
+        failures: probes that failed in a row before this one; of a trial, trials.
+        result: this probe; one of a replica that was not READY includes a generation, of an
+            EJECTED one only if it is its trial.
+        allowed: failures in a row that make a ready or ejected replica UNHEALTHY.
+        trial: an EJECTED replica's time is over, and this probe is to prove it.
     """
     if result.outcome is ProbeOutcome.OK:
-        if state is S.EJECTED:  # the data plane ejects, and takes back
+        if state is S.EJECTED and not trial:  # it said as much while it failed requests
             return Verdict(state, reason, 0)
         return Verdict(S.READY, reason if state is S.READY else "answers and generates", 0)
     failures += 1
     if result.outcome is ProbeOutcome.WRONG_MODEL:
         return Verdict(S.UNHEALTHY, result.detail, failures)
     if state is S.LOADING or (state is not S.UNHEALTHY and failures < allowed):
+        if trial:
+            reason = f"failed its trial: {result.detail}"
         return Verdict(state, _loading(result) if state is S.LOADING else reason, failures)
     return Verdict(S.UNHEALTHY, result.detail, failures)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from backends.replica import ReplicaState as S
-from gateway.core.snapshot import ModelView, ReplicaView
+from gateway.core.snapshot import Limits, ModelView, ReplicaView
 from gateway.fleet.addresses import host_and_port
 from gateway.fleet.decisions import STATIC
 from gateway.fleet.errors import UnknownModel
@@ -18,8 +18,6 @@ from gateway.state.store import Desired, ModelDesired, ReplicaRecord, Store
 
 ON_ITS_WAY = frozenset({S.PENDING, S.STARTING, S.LOADING, S.BACKOFF})
 """States from which a replica becomes READY by itself."""
-_AWAY = frozenset({S.UNHEALTHY, S.EJECTED})
-"""States in which its process lives on: it may be READY again as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +146,14 @@ class Models:
             name=name,
             created_at=self._created_at.get(name, int(oldest)),
             aliases=settings.aliases,
-            replicas=tuple(_view(r) for r in mine if r.state is S.READY),
-            away=tuple(r.id for r in mine if r.state in _AWAY),
+            replicas=tuple(_view(r, settings.limits) for r in mine if r.state is S.READY),
+            ejected=tuple(_view(r, settings.limits) for r in mine if r.state is S.EJECTED),
+            away=tuple(r.id for r in mine if r.state is S.UNHEALTHY),
             loading=any(_is_coming(r) for r in mine),
             timeouts=settings.timeouts,
             limits=settings.limits,
-            attempts=settings.attempts,
+            retries=settings.retries,
+            ejection=settings.ejection,
         )
 
 
@@ -161,7 +161,7 @@ def _is_coming(record: ReplicaRecord) -> bool:
     return record.state in ON_ITS_WAY and record.desired is Desired.RUN
 
 
-def _view(record: ReplicaRecord) -> ReplicaView:
+def _view(record: ReplicaRecord, limits: Limits) -> ReplicaView:
     host, port = host_and_port(record.url or "")
     return ReplicaView(
         id=record.id,
@@ -170,5 +170,6 @@ def _view(record: ReplicaRecord) -> ReplicaView:
         source=record.spec.source,
         dialect=record.dialect or "",
         column=record.column or 0,
-        concurrency=record.spec.concurrency,
+        concurrency=limits.concurrency or record.spec.concurrency,
+        ejections=record.ejections,
     )

@@ -7,15 +7,17 @@ probe was under way, the result is thrown away.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
 from backends.replica import ReplicaId
 from backends.replica import ReplicaState as S
-from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult, judge
+from gateway.fleet.ejecting import Ejections
+from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult, Verdict, judge
 from gateway.fleet.registry import Registry
 from gateway.fleet.settings import ProbeSettings
-from gateway.state.store import ReplicaRecord
+from gateway.state.store import RecordChanges, ReplicaRecord
 
 _LEAST_PAUSE_S = 0.1
 """Between two probes, however often requests fail."""
@@ -36,36 +38,47 @@ class Probe(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who is told what probes find."""
+
+    observe: Callable[[ReplicaId, ProbeOutcome], None]
+    """Told of each probe's outcome."""
+    discovered: Callable[[ReplicaRecord, str], None]
+    """Told the model of a replica whose model was not known."""
+
+
 class Prober:
     """Keeps one probing task for each replica that can be probed."""
 
     def __init__(
         self,
         registry: Registry,
+        ejections: Ejections,
         probe: Probe,
         settings: ProbeSettings,
         *,
         rng: Random,
-        observe: Callable[[ReplicaId, ProbeOutcome], None],
-        discovered: Callable[[ReplicaRecord, str], None],
+        hearers: Hearers,
     ) -> None:
         """Prepare; `run` probes.
 
         Args:
             registry: where verdicts go.
+            ejections: says when an ejected replica is to be proven.
             probe: asks a replica.
             settings: pauses and patience.
             rng: spreads probes in time.
-            observe: told of each probe's outcome.
-            discovered: told the model of a replica whose model was not known.
+            hearers: told what is found.
         """
         self._registry = registry
+        self._ejections = ejections
         self._probe = probe
         self._settings = settings
         self._rng = rng
-        self._observe = observe
-        self._discovered = discovered
+        self._hearers = hearers
         self._failures: dict[ReplicaId, int] = {}
+        self._failed_trials: dict[ReplicaId, int] = {}
         self._probing: set[ReplicaId] = set()
         self._changed = asyncio.Event()
         self._suspected: dict[ReplicaId, asyncio.Event] = {}
@@ -102,29 +115,60 @@ class Prober:
             del self._suspected[replica_id]
             self._probing.discard(replica_id)
             self._failures.pop(replica_id, None)
+            self._failed_trials.pop(replica_id, None)
             self._changed.set()
 
     async def probe_once(self, record: ReplicaRecord) -> None:
         """Probe one replica and move it as the result says."""
-        prove = record.state in {S.LOADING, S.UNHEALTHY} or record.dialect is None
+        trial = record.state is S.EJECTED and not self._ejections.due_s(record)
+        prove = trial or record.state in {S.LOADING, S.UNHEALTHY} or record.dialect is None
         result = await self._probe(record.url or "", record.spec.source, prove=prove)
-        self._observe(record.id, result.outcome)
+        self._hearers.observe(record.id, result.outcome)
         now = self._registry.get(record.id)
         if now is None or now.state not in PROBED or _run(now) != _run(record):
             return
-        failures = self._failures.get(now.id, 0)
-        verdict = judge(now.state, now.reason, failures, result, self._settings.failures)
-        self._failures[now.id] = verdict.failures
         if result.model is not None and not now.spec.source:
-            self._discovered(now, result.model)
-        dialect = result.dialect or now.dialect
-        self._registry.move(now.id, verdict.state, verdict.reason, dialect=dialect)
+            self._hearers.discovered(now, result.model)
+        changes = RecordChanges(dialect=result.dialect or now.dialect)
+        if now.state is S.LOADING:  # a new process: what another one did is not held against it
+            changes["ejected_in_row"] = 0
+        if trial and now.state is S.EJECTED:
+            verdict = self._judge(self._failed_trials, now, result, trial=True)
+            if verdict.state is S.EJECTED:
+                changes |= self._ejections.longer(now)
+        else:
+            verdict = self._judge(self._failures, now, result, trial=False)
+        if verdict.state is not S.EJECTED:
+            self._failed_trials.pop(now.id, None)
+        self._registry.move(now.id, verdict.state, verdict.reason, **changes)
+
+    def _judge(
+        self,
+        failures: dict[ReplicaId, int],
+        record: ReplicaRecord,
+        result: ProbeResult,
+        *,
+        trial: bool,
+    ) -> Verdict:
+        verdict = judge(
+            record.state,
+            record.reason,
+            failures.get(record.id, 0),
+            result,
+            self._settings.failures,
+            trial=trial,
+        )
+        failures[record.id] = verdict.failures
+        return verdict
 
     def _pause_s(self, replica_id: ReplicaId) -> float:
         record = self._registry.get(replica_id)
         ready = record is not None and record.state is S.READY
         pause = self._settings.ready_s if ready else self._settings.loading_s
-        return pause * (1 + self._settings.jitter_share * self._rng.uniform(-1, 1))
+        pause *= 1 + self._settings.jitter_share * self._rng.uniform(-1, 1)
+        if record is not None and record.state is S.EJECTED:
+            return min(pause, self._ejections.due_s(record))
+        return pause
 
 
 def _run(record: ReplicaRecord) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from backends.simulated import SimulatorOptions
-from gateway.core.snapshot import Limits, Timeouts
+from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class ModelSettings:
     """What they must report to serve; None: whatever they do."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
-    attempts: int = 2
+    retries: Retries = field(default_factory=Retries)
+    ejection: Ejection = field(default_factory=Ejection)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Options laid over the recipe's, for every replica of this model."""
     sim: SimulatorOptions = field(default_factory=SimulatorOptions)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.core.outlier import Outlier
 from gateway.core.snapshot import FleetSnapshot
 
 SOCKET = "bus.sock"
@@ -67,8 +68,14 @@ class ReplicaFailed(msgspec.Struct, tag="replica_failed"):
     replica: str
 
 
+class Ejected(msgspec.Struct, tag="ejected"):
+    """To the supervisor: this worker leaves a replica out, and so should the others."""
+
+    outlier: Outlier
+
+
 ToWorker = Publish | Scrape | StandDown
-ToSupervisor = Hello | Serving | Numbers | ReplicaFailed
+ToSupervisor = Hello | Serving | Numbers | ReplicaFailed | Ejected
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker = msgspec.msgpack.Decoder(ToWorker)

@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gateway.core.outlier import Outlier
 from gateway.core.snapshot import FleetSnapshot
 from gateway.state.bus import (
     SOCKET,
+    Ejected,
     Garbled,
     Hello,
     Numbers,
@@ -57,13 +59,21 @@ class WorkerLink:
 class Hub:
     """Every worker of this state directory."""
 
-    def __init__(self, generation: str, *, on_failed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        generation: str,
+        *,
+        on_failed: Callable[[str], None],
+        on_ejected: Callable[[Outlier], None],
+    ) -> None:
         """Own the workers of ``generation``, and meet those of earlier ones.
 
-        ``on_failed`` is told the id of each replica that failed an attempt.
+        ``on_failed`` is told the id of each replica that failed an attempt, ``on_ejected``
+        which one a worker leaves out; workers may say the same twice.
         """
         self._generation = generation
         self._on_failed = on_failed
+        self._on_ejected = on_ejected
         self._listeners: list[Callable[[], None]] = []
         self._links: set[WorkerLink] = set()
         self._published: Publish | None = None
@@ -195,3 +205,5 @@ class Hub:
                     waiting.set_result(message.dump)
             case ReplicaFailed():
                 self._on_failed(message.replica)
+            case Ejected():
+                self._on_ejected(message.outlier)

@@ -67,6 +67,12 @@ class ReplicaRecord:
     """Unix seconds before which a replica in BACKOFF is not started."""
     drain_deadline: float | None = None
     """Unix seconds when a draining replica is stopped with requests still running."""
+    ejections: int = 0
+    """How often it was ejected, in all its life."""
+    ejected_in_row: int = 0
+    """Ejections and failed trials, with no good time between."""
+    ejected_until: float = 0.0
+    """Unix seconds before which an EJECTED replica is not proven."""
     reason: str = ""
     """Why it is in its state, for people."""
     history: tuple[HistoryEntry, ...] = ()
@@ -84,6 +90,9 @@ class RecordChanges(TypedDict, total=False):
     attempt: int
     not_before: float
     drain_deadline: float | None
+    ejections: int
+    ejected_in_row: int
+    ejected_until: float
 
 
 class OperationState(StrEnum):

@@ -181,6 +181,11 @@ _FLEET = (
         "Changes of a replica's state.", filler=_SUPERVISOR,
     ),
     Family(
+        "trtgw_replica_ejections_total", _C, "", ("replica", "reason"),
+        "How often a replica was left out for a while because it failed requests.",
+        filler=_SUPERVISOR,
+    ),
+    Family(
         "trtgw_replica_health_checks_total", _C, "", ("replica", "result"),
         "Probes of a replica.", filler=_SUPERVISOR,
     ),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from backends.replica import ReplicaState
+from gateway.core.outlier import Cause
 from gateway.telemetry.catalogue import CATALOGUE, SIGNALS, Filler
 from gateway.telemetry.series import Registry
 
@@ -19,6 +20,7 @@ class FleetMetrics:
         self._state_of: dict[str, ReplicaState] = {}
         self._states = registry.numbers("trtgw_replica_state")
         self._transitions = registry.numbers("trtgw_replica_state_transitions_total")
+        self._ejections = registry.numbers("trtgw_replica_ejections_total")
         self._checks = registry.numbers("trtgw_replica_health_checks_total")
         self._in_flight = registry.numbers("trtgw_replica_in_flight")
         registry.numbers("trtgw_build_info")[version, revision, python] = 1
@@ -34,6 +36,8 @@ class FleetMetrics:
         for each in ReplicaState:
             self._states[replica, each.value] = 1 if each is state else 0
             self._transitions.setdefault((replica, each.value), 0)
+        for cause in Cause:
+            self._ejections.setdefault((replica, cause.value), 0)
         self._in_flight.setdefault((replica,), 0)
         if before is not None:
             self._transitions[replica, state.value] += 1
@@ -41,6 +45,11 @@ class FleetMetrics:
     def replica_in_flight(self, replica: str, requests: int) -> None:
         """Set how many requests all workers together have open on ``replica``."""
         self._in_flight[replica,] = requests
+
+    def ejected(self, replica: str, cause: Cause) -> None:
+        """Count one ejection."""
+        labels = (replica, cause.value)
+        self._ejections[labels] = self._ejections.get(labels, 0) + 1
 
     def health_check(self, replica: str, result: str) -> None:
         """Count one probe; ``result`` is a word from the prober's fixed list."""

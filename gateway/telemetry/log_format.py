@@ -7,10 +7,11 @@ printable is escaped.
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Protocol
 
 import msgspec
 
@@ -27,20 +28,32 @@ class LogEvent:
     level: str
     name: str
     """What kind of event; ``log`` for lines of the `logging` module."""
-    fields: Mapping[str, object] | RequestLine
-    """Of a request every field was chosen to be logged; in all else secrets are looked for."""
+    fields: Mapping[str, object]
     trace: str | None = None
     """A traceback."""
-    process: Mapping[str, object] = field(default_factory=dict)
-    """Whose event it is, such as the worker's slot."""
 
 
-Render = Callable[[LogEvent], bytes]
+class Lines(Protocol):
+    """Makes lines that end in the fields of this process, such as the worker's slot."""
+
+    def event(self, event: LogEvent) -> bytes:
+        """Return the line of an event, without the secrets that are in it."""
+        ...
+
+    def request(self, at: float, line: RequestLine) -> bytes:
+        """Return the line of a request that ended ``at``, in Unix seconds.
+
+        Nothing is looked for in it: each of its fields was chosen to be logged.
+        """
+        ...
+
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _PLAIN = "\x1b[0m"
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def from_record(record: logging.LogRecord) -> LogEvent:
@@ -55,45 +68,63 @@ def from_record(record: logging.LogRecord) -> LogEvent:
     )
 
 
-def render_json(event: LogEvent) -> bytes:
-    """Return one JSON object and a newline; ``ts`` is RFC 3339 in UTC."""
-    head = {"ts": _instant(event.at), "level": event.level, "event": event.name}
-    if isinstance(event.fields, RequestLine):  # one for each request: no detour over a dict
-        parts = (head, event.fields, event.process)
-        inner = [part for each in parts if (part := msgspec.json.encode(each)[1:-1])]
-        return b"{%b}\n" % b",".join(inner)
-    line = {**head, **_fields(event)}
-    if event.trace:
-        line["exception"] = redact(event.trace)
-    try:
-        return msgspec.json.encode(line) + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which only the standard encoder escapes
-        return json.dumps(line).encode() + b"\n"
+class JsonLines:
+    """Each line is one JSON object; ``ts`` is RFC 3339 in UTC."""
+
+    def __init__(self, process: Mapping[str, object]) -> None:
+        """End each line with the fields of ``process``."""
+        self._process = dict(process)
+        tail = msgspec.json.encode(self._process)[1:]
+        self._tail = (b"," if self._process else b"") + tail + b"\n"
+
+    def event(self, event: LogEvent) -> bytes:
+        """Return the line of an event."""
+        head = {"ts": _instant(event.at), "level": event.level, "event": event.name}
+        line = {**head, **redact_fields(event.fields), **self._process}
+        if event.trace:
+            line["exception"] = redact(event.trace)
+        try:
+            return msgspec.json.encode(line) + b"\n"
+        except UnicodeEncodeError:  # a lone surrogate, which only the standard encoder escapes
+            return json.dumps(line).encode() + b"\n"
+
+    def request(self, at: float, line: RequestLine) -> bytes:
+        """Return the line of a request: one for each, so all but its own fields is ready."""
+        head = b'{"ts":"%b","level":"info","event":"request",' % _instant(at).encode()
+        return head + _ENCODER.encode(line)[1:-1] + self._tail
 
 
-def render_pretty(event: LogEvent) -> bytes:
-    """Return a line for a person: local time, level, event or message, fields."""
-    fields = _fields(event)
-    at = datetime.fromtimestamp(event.at, UTC).astimezone()
-    title = event.name
-    if event.name == "log":
-        title = _one_line(fields.pop("message", ""))
-        fields.pop("logger", None)
+class ReadableLines:
+    """Each line is for a person: local time, level, event or message, fields."""
+
+    def __init__(self, process: Mapping[str, object]) -> None:
+        """End each line with the fields of ``process``."""
+        self._process = dict(process)
+
+    def event(self, event: LogEvent) -> bytes:
+        """Return the line of an event, and its traceback below."""
+        fields = {**redact_fields(event.fields), **self._process}
+        title = event.name
+        if event.name == "log":
+            title = _one_line(fields.pop("message", ""))
+            fields.pop("logger", None)
+        line = _readable(event.at, event.level, title, fields)
+        if event.trace:
+            line += "\n" + redact(event.trace).translate(_CONTROL)
+        return line.encode(errors="backslashreplace") + b"\n"
+
+    def request(self, at: float, line: RequestLine) -> bytes:
+        """Return the line of a request."""
+        fields = {**msgspec.to_builtins(line), **self._process}
+        return _readable(at, "info", "request", fields).encode() + b"\n"
+
+
+def _readable(at: float, level: str, title: str, fields: Mapping[str, object]) -> str:
+    local = datetime.fromtimestamp(at, UTC).astimezone()
     rest = " ".join(f"{_one_line(name)}={_one_line(value)}" for name, value in fields.items())
-    colour = _COLOURS.get(event.level, "")
-    level = f"{colour}{event.level:<7}{_PLAIN if colour else ''}"
-    line = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {level} {title} {rest}".rstrip()
-    if event.trace:
-        line += "\n" + redact(event.trace).translate(_CONTROL)
-    return line.encode(errors="backslashreplace") + b"\n"
-
-
-def _fields(event: LogEvent) -> dict[str, object]:
-    if isinstance(event.fields, RequestLine):
-        fields: dict[str, object] = msgspec.to_builtins(event.fields)
-    else:
-        fields = redact_fields(event.fields)
-    return {**fields, **event.process}
+    colour = _COLOURS.get(level, "")
+    shown = f"{colour}{level:<7}{_PLAIN if colour else ''}"
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {shown} {title} {rest}".rstrip()
 
 
 def _instant(at: float) -> str:

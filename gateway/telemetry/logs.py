@@ -10,18 +10,17 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import replace
 from threading import Event, Thread
 
 from typing_extensions import override
 
 from gateway.core.outcome import RequestFacts
 from gateway.telemetry.log_format import (
+    JsonLines,
+    Lines,
     LogEvent,
-    Render,
+    ReadableLines,
     from_record,
-    render_json,
-    render_pretty,
 )
 from gateway.telemetry.request_line import request_line
 
@@ -44,28 +43,25 @@ class Logs(logging.Handler):
     def __init__(
         self,
         write: Callable[[bytes], None],
-        render: Render,
+        lines: Lines,
         *,
         wall: Callable[[], float],
-        fields: Mapping[str, object],
         capacity: int = CAPACITY,
         gather_s: float = GATHER_S,
     ) -> None:
-        """Start the thread that gives rendered lines to ``write``, which may block.
+        """Start the thread that gives finished lines to ``write``, which may block.
 
         Args:
             write: gets one or more whole lines.
-            render: makes a line.
+            lines: makes them.
             wall: Unix time.
-            fields: added to every line.
             capacity: lines that may wait; more are thrown away.
             gather_s: how long lines are gathered after the first.
         """
         super().__init__()
         self._write = write
-        self._render = render
+        self._lines = lines
         self._wall = wall
-        self._fields = dict(fields)
         self._capacity = capacity
         self._gather_s = gather_s
         self._queue: deque[logging.LogRecord | _Request] = deque()
@@ -123,26 +119,22 @@ class Logs(logging.Handler):
     def _write_some(self) -> None:
         lines: list[bytes] = []
         while self._queue and len(lines) < _WRITE_LINES:
-            lines.append(self._line(self._event(self._queue.popleft())))
+            lines.append(self._line(self._queue.popleft()))
         self._write_lines(lines)
         lost = self.dropped - self._reported
         if lost:
             self._reported += lost
             message = f"{lost} log lines were thrown away: they came faster than the sink"
             fields = {"logger": __name__, "message": message}
-            event = LogEvent(self._wall(), "warning", "log", fields, process=self._fields)
-            self._write_lines([self._line(event)])
+            told = LogEvent(self._wall(), "warning", "log", fields)
+            self._write_lines([self._lines.event(told)])
 
-    def _event(self, item: logging.LogRecord | _Request) -> LogEvent:
-        if isinstance(item, logging.LogRecord):
-            return replace(from_record(item), process=self._fields)
-        at, facts, trace_id = item
-        line = request_line(facts, trace_id)
-        return LogEvent(at, "info", "request", line, process=self._fields)
-
-    def _line(self, event: LogEvent) -> bytes:
+    def _line(self, item: logging.LogRecord | _Request) -> bytes:
         try:
-            return self._render(event)
+            if isinstance(item, logging.LogRecord):
+                return self._lines.event(from_record(item))
+            at, facts, trace_id = item
+            return self._lines.request(at, request_line(facts, trace_id))
         except Exception:  # noqa: BLE001 - one bad line must not end the log
             self._unwritten += 1
             return b""
@@ -176,8 +168,8 @@ def start_logs(
         fields: added to every line, such as the worker's slot.
         descriptor: written to directly; Python's buffers of it are not used.
     """
-    render = render_pretty if os.isatty(descriptor) else render_json
-    logs = Logs(_writer(descriptor), render, wall=wall, fields=fields)
+    lines = ReadableLines(fields) if os.isatty(descriptor) else JsonLines(fields)
+    logs = Logs(_writer(descriptor), lines, wall=wall)
     logs.setLevel(level.upper())
     root = logging.getLogger()
     root.handlers = [logs]

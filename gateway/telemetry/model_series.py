@@ -13,15 +13,12 @@ from gateway.telemetry.series import Exemplar, Histogram, Registry, TraceMark
 
 
 @dataclass(slots=True)
-class LiveRequest:
-    """A request and how much of it is counted: long streams move the views while they run."""
+class Counted:
+    """How much of a running request is counted: long streams move the views while they run."""
 
-    facts: RequestFacts
-    model: str
-    """Label value; fixed when the request was admitted."""
     gaps: int = 0
     events: int = 0
-    ttft_counted: bool = False
+    ttft: bool = False
 
 
 class ModelSeries:
@@ -51,7 +48,7 @@ class ModelSeries:
         self._output_sizes = self._histogram("trtgw_request_output_tokens")
         self._throughput = self._histogram("trtgw_user_throughput_tokens_per_second")
         self._durations = {
-            (stream, result): registry.histogram(
+            (stream == "true", result == "ok"): registry.histogram(
                 "trtgw_request_duration_seconds", model, stream, result
             )
             for stream in ("true", "false")
@@ -61,34 +58,38 @@ class ModelSeries:
     def _histogram(self, name: str) -> Histogram:
         return self._registry.histogram(name, *self._labels)
 
-    def progress(self, live: LiveRequest, mark: TraceMark | None = None) -> None:
+    def progress(
+        self, facts: RequestFacts, counted: Counted, mark: TraceMark | None = None
+    ) -> None:
         """Count what the stream brought since the last call; cheap when that is nothing."""
-        facts = live.facts
-        if not live.ttft_counted and facts.ttft_s is not None:
-            live.ttft_counted = True
-            self._ttft.observe(facts.ttft_s)
+        ttft_s = facts.ttft_s
+        if ttft_s is not None and not counted.ttft:
+            counted.ttft = True
+            self._ttft.observe(ttft_s)
             if mark is not None:
-                self._ttft.mark(Exemplar(mark.trace_id, facts.ttft_s, mark.at))
+                self._ttft.mark(Exemplar(mark.trace_id, ttft_s, mark.at))
         gaps = facts.gaps_s
-        if len(gaps) > live.gaps:
-            new = gaps[live.gaps :]
+        if len(gaps) > counted.gaps:
+            new = gaps[counted.gaps :] if counted.gaps else gaps
             self._itl.observe_all(new)
-            live.gaps += len(new)
-        if facts.stream and facts.content_events > live.events:
-            self._chunks[self._labels] += facts.content_events - live.events
-            live.events = facts.content_events
+            counted.gaps += len(new)
+        if facts.content_events > counted.events:
+            self._chunks[self._labels] += facts.content_events - counted.events
+            counted.events = facts.content_events
 
-    def finish(self, live: LiveRequest, mark: TraceMark | None = None) -> None:
+    def finish(
+        self, facts: RequestFacts, counted: Counted | None, mark: TraceMark | None
+    ) -> None:
         """Count the rest of a request that has ended."""
-        self.progress(live, mark)
-        facts = live.facts
+        if facts.stream:
+            self.progress(facts, counted or Counted(), mark)
         ok = facts.outcome is Outcome.OK
-        duration = self._durations["true" if facts.stream else "false", "ok" if ok else "error"]
-        duration.observe(facts.e2e_s)
+        e2e_s = facts.e2e_s
+        self._durations[facts.stream, ok].observe(e2e_s)
         self._count_tokens(facts)
         self._count_generation(facts, mark)
         if ok:
-            self._count_sizes(facts)
+            self._count_sizes(facts, e2e_s)
 
     def _count_tokens(self, facts: RequestFacts) -> None:
         labels = self._labels
@@ -113,10 +114,10 @@ class ModelSeries:
             if mark is not None:
                 self._tpot.mark(Exemplar(mark.trace_id, tpot_s, mark.at))
 
-    def _count_sizes(self, facts: RequestFacts) -> None:
+    def _count_sizes(self, facts: RequestFacts, e2e_s: float) -> None:
         if facts.input_tokens is not None:
             self._input_sizes.observe(facts.input_tokens)
         if facts.output_tokens is not None:
             self._output_sizes.observe(facts.output_tokens)
-            if facts.e2e_s > 0:
-                self._throughput.observe(facts.output_tokens / facts.e2e_s)
+            if e2e_s > 0:
+                self._throughput.observe(facts.output_tokens / e2e_s)

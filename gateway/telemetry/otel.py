@@ -86,10 +86,11 @@ class OtelTracer:
 
     def begin(self, headers: Headers, facts: RequestFacts) -> RequestTrace:
         """Open a SERVER span, below the caller's if that is trusted, else linked to it."""
-        incoming = read_trace_context(headers)
-        decided = incoming is not None and self._trust_incoming
-        if not decided and self._rng.random() >= self._sample_share:
-            return UnsampledTrace(self._rng)
+        incoming = read_trace_context(headers) if self._trust_incoming else None
+        if incoming is None and self._rng.random() >= self._sample_share:
+            return UnsampledTrace(self._rng)  # most end here, their headers not even read
+        if not self._trust_incoming:
+            incoming = read_trace_context(headers)
         parent, links = _ROOT, []
         if incoming is not None:
             remote = _remote(incoming, with_state=self._trust_incoming)

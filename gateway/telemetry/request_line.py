@@ -9,18 +9,18 @@ import msgspec
 from gateway.core.outcome import RequestFacts
 
 
-class RequestLine(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A finished request, in the order in which people read it."""
+class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A finished request, in the order in which people read it; None is left out."""
 
     request_id: str
     trace_id: str | None = None
     tenant: str | None = None
     key_id: str | None = None
-    operation: str
-    model: str
-    stream: bool
-    status: int
-    outcome: str
+    operation: str | None = None
+    model: str | None = None
+    stream: bool | None = None
+    status: int | None = None
+    outcome: str | None = None
     error_code: str | None = None
     rejection: str | None = None
     replica: str | None = None
@@ -43,36 +43,36 @@ class RequestLine(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
 def request_line(facts: RequestFacts, trace_id: str | None) -> RequestLine:
     """Return what is logged of a finished request."""
     last = facts.attempts[-1] if facts.attempts else None
-    sent_at = facts.sent_at
-    return RequestLine(
-        request_id=facts.request_id,
-        trace_id=trace_id,
-        tenant=facts.tenant,
-        key_id=facts.key_id,
-        operation=facts.operation,
-        model=facts.model,
-        stream=facts.stream,
-        status=facts.code,
-        outcome=facts.outcome,
-        error_code=facts.error_code,
-        rejection=facts.rejection,
-        replica=None if last is None else last.replica,
-        attempts=len(facts.attempts) or None,
-        retries=facts.retries or None,
-        ttft_ms=_ms(facts.ttft_s),
-        tpot_ms=_ms(facts.tpot_s),
-        itl_max_ms=_ms(max(facts.gaps_s, default=None)),
-        e2e_ms=_ms(facts.e2e_s),
-        overhead_ms=None if sent_at is None else _ms(sent_at - facts.body_read_at),
-        connect_ms=None if last is None else _ms(last.connect_s),
-        input_tokens=facts.input_tokens,
-        output_tokens=facts.output_tokens,
-        cached_tokens=facts.cached_tokens,
-        reasoning_tokens=facts.reasoning_tokens,
-        chunks=facts.content_events or None,
-        finish_reasons=facts.finish_reasons or None,
+    return RequestLine(  # by position: 26 names cost more than all the rest of the line
+        facts.request_id,
+        trace_id,
+        facts.tenant,
+        facts.key_id,
+        facts.operation,
+        facts.model,
+        facts.stream,
+        facts.code,
+        facts.outcome,
+        facts.error_code,
+        facts.rejection,
+        None if last is None else last.replica,
+        len(facts.attempts) or None,
+        facts.retries or None,
+        _ms(facts.ttft_s),
+        _ms(facts.tpot_s),
+        _ms(max(facts.gaps_s)) if facts.gaps_s else None,
+        _ms(facts.e2e_s),
+        None if facts.sent_at is None else _ms(facts.sent_at - facts.body_read_at),
+        None if last is None else _ms(last.connect_s),
+        facts.input_tokens,
+        facts.output_tokens,
+        facts.cached_tokens,
+        facts.reasoning_tokens,
+        facts.content_events or None,
+        facts.finish_reasons or None,
     )
 
 
 def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
+    # `round` to a number of digits takes four times as long.
+    return None if seconds is None else round(seconds * 1_000_000) / 1000

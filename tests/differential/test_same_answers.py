@@ -26,7 +26,7 @@ def judged(bench, number):
         max_examples=3 * number,  # hypothesis draws the like again and again
         deadline=None,
         database=None,
-        suppress_health_check=[*HealthCheck],
+        suppress_health_check=[HealthCheck.too_slow, *HealthCheck],
     )
     @given(requests(dialect=replica.dialect, models=[replica.model, replica.source]))
     def judge(asked):

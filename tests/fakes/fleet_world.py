@@ -116,6 +116,7 @@ class World:
         self.planner = FakePlanner()
         self.rng = Random(seed)
         self.observed = []
+        self.ejected = []
 
     async def boot(self):
         """Start the gateway."""
@@ -128,6 +129,7 @@ class World:
             clock=lambda: self.at,
             rng=self.rng,
             observe=lambda replica_id, outcome: self.observed.append((replica_id, outcome)),
+            ejected=lambda replica_id, cause: self.ejected.append((replica_id, cause)),
         )
         fleet = Fleet(self.settings, given)
         await fleet.start()

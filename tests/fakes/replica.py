@@ -84,6 +84,7 @@ class ScriptedReplica:
     name: str = "r0"
     dialect: str = "1.1"
     column: int = 0
+    concurrency: int | None = None
     port: int = 0
     connections: int = 0
     open: int = 0
@@ -105,6 +106,7 @@ class ScriptedReplica:
             source="source",
             dialect=self.dialect,
             column=self.column,
+            concurrency=self.concurrency,
         )
 
     @property

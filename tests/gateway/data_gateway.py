@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import ClassVar
 
@@ -15,7 +15,10 @@ from gateway.api.data import create_data_app
 from gateway.api.server import HttpServer, listening_socket
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.snapshot import FleetSnapshot, Limits, ModelView, Timeouts
+from gateway.core.standing import Standings
+from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
+from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.telemetry.passthrough import PassThrough
@@ -74,6 +77,14 @@ class DataGateway:
     leases: Leases = field(default_factory=Leases)
     recorder: Recorder = field(default_factory=Recorder)
     failed: list = field(default_factory=list)
+    queued: Counter = field(default_factory=Counter)
+    """Requests that wait for room, by model."""
+    standings: Standings = field(default_factory=Standings)
+    outliers: list = field(default_factory=list)
+    """What was reported of them."""
+    ejected: Collection = ()
+    """Names of replicas that the supervisor has ejected."""
+    ejections: Counter = field(default_factory=Counter)
     on_failure: Callable = lambda: None
     server: HttpServer | None = None
     """While it is `serving`."""
@@ -86,13 +97,20 @@ class DataGateway:
 
     def publish(self, **changes):
         settings = {"timeouts": QUICK, "limits": Limits()} | self.settings | changes
+        views = [replace(r.view, ejections=self.ejections[r.name]) for r in self.replicas]
+        stand = {
+            "replicas": tuple(v for v in views if v.id not in self.ejected),
+            "ejected": tuple(v for v in views if v.id in self.ejected),
+        }
         model = ModelView(
             name="m",
             created_at=1,
             aliases=("alias", "with/slash"),
-            **({"replicas": tuple(r.view for r in self.replicas)} | settings),
+            **(stand | settings),
         )
         self.snapshot = FleetSnapshot(version=1, **({"models": {"m": model}} | self.known))
+        models = self.snapshot.models or {}  # a test breaks it on purpose
+        self.standings.take(models.values(), time.perf_counter())
 
     def plane(self):
         ids = iter(range(10**9))
@@ -100,8 +118,15 @@ class DataGateway:
             leases=self.leases,
             picker=WeightedPick([(LeastInFlight(), 1.0)], Random(1)),
             upstream=self.upstreams.get,
-            on_failure=self._failed,
+            judge=Judge(self.standings, self._failed, self.outliers.append, time.perf_counter),
             clock=time.perf_counter,
+            admission=Admission(
+                rng=Random(2),
+                clock=time.perf_counter,
+                newest=self._newest,
+                give_back=lambda replica, slots: self.leases.add(replica.column, -slots),
+                queued=self._queued,
+            ),
         )
         return DataPlane(
             snapshot=lambda: self.snapshot,
@@ -113,6 +138,12 @@ class DataGateway:
             new_id=lambda: f"{next(ids):032x}",
             running=self.running,
         )
+
+    def _newest(self, model):
+        return self.snapshot.models.get(model)
+
+    def _queued(self, model, change):
+        self.queued[model] += change
 
     def _failed(self, replica):
         self.failed.append(replica.id)

@@ -193,7 +193,10 @@ POSTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(path=st.sampled_from(POSTS), body=bodies | json_values)
 def test_no_body_is_a_500(client, path, body):
     answer = client.post(path, content=json.dumps(body).encode())
@@ -202,13 +205,19 @@ def test_no_body_is_a_500(client, path, body):
         problem(answer, answer.status_code)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(path=st.sampled_from(POSTS), content=st.binary(max_size=64))
 def test_no_bytes_are_a_500(client, path, content):
     problem(client.post(path, content=content), 400)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(
     method=st.sampled_from(["GET", "POST", "DELETE", "PATCH", "PUT", "HEAD"]),
     path=st.lists(

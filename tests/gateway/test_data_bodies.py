@@ -7,7 +7,8 @@ import time
 import pytest
 
 from gateway.core.keys import digest_key
-from gateway.core.snapshot import KeyView
+from gateway.core.salting import cache_salt
+from gateway.core.snapshot import FleetSnapshot, KeyView
 from tests.fakes.replica import REPLY, answering, reply
 from tests.gateway.data_gateway import gateway_over
 
@@ -18,13 +19,13 @@ CHAT_REPLY = REPLY.replace(b"text_completion", b"chat.completion")
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]%b}'
 
 
-def keys(**tenants):
+def keys(pepper=PEPPER, **tenants):
     """Return a snapshot's keys: for each secret, its tenant and the fields that it may send."""
     views = {
-        digest_key(secret.encode(), PEPPER): KeyView(id=secret, tenant=tenant, fields=fields)
+        digest_key(secret.encode(), pepper): KeyView(id=secret, tenant=tenant, fields=fields)
         for secret, (tenant, fields) in tenants.items()
     }
-    return {"keys": views, "key_pepper": PEPPER}
+    return {"keys": views, "key_pepper": pepper}
 
 
 async def chat(gateway, secret, more=b""):
@@ -52,6 +53,18 @@ async def test_each_tenant_has_a_salt_of_its_own_and_nobody_chooses_it():
         one, two, other = (sent["cache_salt"] for _, sent in replica.requests)
         assert one == two != other
         assert all(b"chosen" not in body for body in replica.bodies)
+
+
+async def test_a_salt_is_that_of_the_snapshot_which_the_request_took():
+    replica = answering([reply(CHAT_REPLY)])
+    peppers = (PEPPER, PEPPER[::-1], PEPPER)
+    async with gateway_over(replica) as gateway:
+        for pepper in peppers:
+            gateway.known = keys(pepper, one=("a", frozenset()))
+            gateway.publish()
+            assert (await chat(gateway, "one")).status == 200
+        salts = [sent["cache_salt"] for _, sent in replica.requests]
+        assert salts == [cache_salt(FleetSnapshot(1, {}, {}, p), "a") for p in peppers]
 
 
 async def test_without_keys_there_is_no_salt():

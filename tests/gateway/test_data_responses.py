@@ -8,7 +8,7 @@ from backends.replica import ReplicaId
 from gateway.core.keys import digest_key
 from gateway.core.outcome import Outcome
 from gateway.core.response_id import StoredResponse, decode, encode
-from gateway.core.snapshot import KeyView, ModelView
+from gateway.core.snapshot import KeyView, ModelView, Retries
 from tests.fakes.replica import Step, answering, reply
 from tests.gateway.data_gateway import gateway_over
 from tests.gateway.kinds import RESPONSES, as_json, wire
@@ -206,7 +206,7 @@ FAULTS = {
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "streamed"])
 async def test_no_other_replica_is_asked_for_what_only_one_keeps(method, fault):
     bad, other = keeping(fault), keeping([RESPONSES.reply])
-    async with gateway_over(bad, other, known=KEYED, attempts=5) as gateway:
+    async with gateway_over(bad, other, known=KEYED, retries=Retries(attempts=5)) as gateway:
         if method in {"GET", "DELETE"}:
             client = await ask(gateway, method, sealed())
         else:

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from gateway.core.outcome import AttemptOutcome, Outcome
+from gateway.core.snapshot import Ejection, Retries
 from tests.fakes.replica import (
     DONE,
     LAST,
@@ -20,6 +21,7 @@ from tests.gateway.data_gateway import COMPLETION, STREAMED, gateway_over
 
 pytestmark = pytest.mark.anyio
 
+NEVER = Ejection(consecutive=10**6, over_requests=10**6, failure_share=1.0)
 ROLE = b'data: {"choices":[{"index":0,"text":"","finish_reason":null}]}\n\n'
 ERROR = b'data: {"error": {"message": "CUDA", "type": "server_error"}}\n\n'
 FAULTS = {
@@ -97,7 +99,7 @@ async def test_an_answer_that_fails_goes_to_another_replica_unseen(fault):
 @cases(FAULTS)
 async def test_the_same_replica_is_never_asked_twice(fault):
     alone = answering(fault)
-    async with gateway_over(alone, attempts=5) as gateway:
+    async with gateway_over(alone, retries=Retries(attempts=5)) as gateway:
         client = await gateway.post(STREAMED)
         assert client.status == 502
         assert client.headers[b"x-should-retry"] == b"false"
@@ -108,7 +110,7 @@ async def test_the_same_replica_is_never_asked_twice(fault):
 
 async def test_no_more_replicas_are_asked_than_the_model_allows():
     many = [answering(FAULTS["503"]) for _ in range(4)]
-    async with gateway_over(*many, attempts=3) as gateway:
+    async with gateway_over(*many, retries=Retries(attempts=3)) as gateway:
         client = await gateway.post(STREAMED)
         assert (client.status, client.error["code"]) == (502, "upstream_error")
         assert sum(len(replica.requests) for replica in many) == 3
@@ -116,11 +118,43 @@ async def test_no_more_replicas_are_asked_than_the_model_allows():
         assert client.headers[b"x-trtgw-attempts"] == b"3"
 
 
+async def calls_where_all_fail(retries, requests=100):
+    """Return how many calls two replicas get that fail every request."""
+    both = [answering(FAULTS["503"]) for _ in range(2)]
+    async with gateway_over(*both, retries=retries) as gateway:
+        for _ in range(requests):
+            client = await gateway.post(STREAMED)
+            assert (client.status, client.error["code"]) == (502, "upstream_error")
+            assert client.headers[b"x-should-retry"] == b"false"
+            assert gateway.facts.retries_exhausted
+    return sum(len(replica.requests) for replica in both)
+
+
+async def test_where_every_replica_fails_a_fifth_of_the_requests_is_retried():
+    assert await calls_where_all_fail(Retries(budget_min=0)) == 120
+    assert await calls_where_all_fail(Retries()) == 123
+
+
+async def test_without_a_budget_every_one_would_be():
+    assert await calls_where_all_fail(Retries(budget_share=1.0)) == 200
+
+
+async def test_retries_that_are_answered_are_not_counted():
+    bad, good = answering(FAULTS["503"]), answering([stream("a")])
+    budget = Retries(budget_min=1)
+    async with gateway_over(bad, good, retries=budget, ejection=NEVER) as gateway:
+        gateway.leases.open[1] += 1
+        for _ in range(20):
+            assert (await gateway.post(STREAMED)).text == "a"
+        gateway.leases.open[1] -= 1
+        assert len(bad.requests) == 20
+
+
 async def test_a_replica_that_cannot_be_reached_is_passed_over():
     good = answering([stream("a")])
     async with answering().listening() as gone:
         pass
-    async with gateway_over(good) as gateway:
+    async with gateway_over(good, ejection=Ejection(slow_start_s=0)) as gateway:
         gone.name, gone.column = "gone", 5
         gateway.leases.open[0] += 1
         gateway.replicas.append(gone)

@@ -164,3 +164,28 @@ async def test_the_end_of_the_body_is_not_waited_for_before_the_client_has_its_e
             assert not asked.done()  # it still hopes for a connection to use again
         await settled(lambda: replica.left == 1)
         assert gateway.facts.outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("body", [STREAMED, COMPLETION], ids=["streamed", "whole"])
+async def test_a_client_that_will_hang_up_is_told_before_and_no_replica_is_blamed(body):
+    silent, other = answering([Step.STALL]), answering([stream("b")])
+    async with gateway_over(silent, other) as gateway:
+        gateway.leases.open[1] += 1
+        client = await gateway.post(body, headers={"x-stainless-read-timeout": "0.2"})
+        gateway.leases.open[1] -= 1
+        assert (client.status, client.error["code"]) == (504, "upstream_timeout")
+        assert client.headers[b"x-should-retry"] == b"false"
+        assert gateway.failed == []
+        assert other.requests == []
+        assert gateway.facts.attempts[0].outcome is AttemptOutcome.CANCELLED
+        await settled(lambda: silent.left == 1)
+
+
+async def test_a_stream_goes_on_past_what_its_client_waits_for_each_read():
+    later = asyncio.Event()
+    rest = chunk(says("b", finish="stop")) + chunk(DONE) + LAST
+    slow = answering([STREAM + chunk(says("a")), later, rest])
+    async with gateway_over(slow) as gateway:
+        asyncio.get_running_loop().call_later(0.3, later.set)
+        client = await gateway.post(STREAMED, headers={"x-stainless-read-timeout": "0.2"})
+        assert client.text == "ab"

@@ -12,6 +12,8 @@ from tests.system.running import RunningGateway, gateway_config, running_gateway
 
 GOOD, FAULTY = "llama-3.3-70b", "faulty"
 SOURCE = "nvidia/Llama-3.3-70B-Instruct-FP8"
+NEVER = {"consecutive": 1_000_000, "failure_share": 1.0, "over_requests": 1_000_000}
+"""The one that fails on purpose, over and over, stays READY."""
 API_KEY = "test-key-of-20-visible-characters"
 
 
@@ -44,6 +46,7 @@ def _model(name: str, replicas: int) -> dict[str, object]:
         "replicas": {"initial": replicas},
         "sim": {"time_scale": 0.1},
         "retry": {"attempts": 1},
+        "eject": NEVER,
         "timeouts": {"between_tokens_s": 60 if name == GOOD else 2},
     }
 

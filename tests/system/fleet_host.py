@@ -58,6 +58,7 @@ async def host(state, count):
         clock=time.time,  # noqa: TID251 - this is the composition root
         rng=Random(),
         observe=lambda *_: None,
+        ejected=lambda *_: None,
     )
     fleet = Fleet(SETTINGS, given)
     await fleet.start()

@@ -65,7 +65,7 @@ def test_a_line_without_an_end_is_cut(tmp_path):
     assert len(line) == 64 * 1024
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.binary(max_size=30), max_size=8))
 def test_reading_piece_by_piece_gives_the_same_lines_as_reading_at_once(tmp_path, parts):
     log = tmp_path / "output.log"

@@ -12,7 +12,7 @@ from gateway.config.settings import (
     masked,
 )
 from gateway.config.sources import parse_yaml
-from gateway.core.snapshot import Limits, Timeouts
+from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
 from gateway.fleet.settings import ModelSettings
 
 
@@ -29,25 +29,35 @@ def test_a_model_that_says_nothing_gets_the_stages_own_defaults():
 
 
 @pytest.mark.parametrize(
-    ("key", "settings"), [("timeouts", Timeouts), ("limits", Limits), ("sim", SimulatorOptions)]
+    ("key", "settings"),
+    [
+        ("timeouts", Timeouts),
+        ("limits", Limits),
+        ("retry", Retries),
+        ("eject", Ejection),
+        ("sim", SimulatorOptions),
+    ],
 )
 def test_the_files_defaults_are_the_stages_defaults(key, settings):
     section = getattr(config().defaults, key)
     for field in fields(settings):
-        assert getattr(section, field.name) == getattr(settings(), field.name), field.name
+        said = getattr(section, field.name)
+        meant = None if said == "auto" else said
+        assert meant == getattr(settings(), field.name), field.name
 
 
 def test_what_is_said_reaches_the_fleet():
     settings = model(
         "{name: a, aliases: [b], source: org/checkpoint, precision: fp8, launcher: sim,"
         " replicas: {min: 1, max: 3, initial: 2}, timeouts: {queue_s: 7}, limits: {n: 2},"
-        " retry: {attempts: 3}, overrides: {max_batch_size: 8},"
+        " retry: {attempts: 3}, eject: {base_s: 2}, overrides: {max_batch_size: 8},"
         " sim: {profile: p, seed: 5, faults: ['hang:share=0.1']}}"
     )
     assert settings == ModelSettings(
         name="a", aliases=("b",), source="org/checkpoint",
         static_source="org/checkpoint", precision="fp8", launcher="sim",
-        min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2), attempts=3,
+        min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2),
+        retries=Retries(attempts=3), ejection=Ejection(base_s=2),
         overrides={"max_batch_size": 8},
         sim=SimulatorOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
     )  # fmt: skip

@@ -97,7 +97,7 @@ def test_exactly_the_bodies_nested_too_deep_are_refused_as_such(body):
 def test_of_repeated_names_the_last_counts():
     body = cut(b'{"a":1,"a":2}', depth=9)
     assert bytes(body.fields["a"]) == bytes(body.value("a")) == b"2"
-    assert body.names == ["a", "a"]
+    assert body.count("a") == 2
 
 
 @pytest.mark.parametrize("at_once", [AT_ONCE_BYTES, 0], ids=["at once", "outlined"])
@@ -135,7 +135,8 @@ def test_what_is_wrong_with_a_body_is_said(body, says, at_once):
 
 
 def test_as_many_fields_as_are_allowed_are_read():
-    assert len(cut(b"{" + b'"a":1,' * (MOST_FIELDS - 1) + b'"b":1}', depth=9).names) == 1024
+    body = cut(b"{" + b'"a":1,' * (MOST_FIELDS - 1) + b'"b":1}', depth=9)
+    assert body.count("a") + body.count("b") == MOST_FIELDS
 
 
 def test_recursion_that_the_depth_limit_lets_through_is_refused_too():

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from backends.simulator.schema import accepted_fields, request_model
-from gateway.core.field_tables import FIELDS
+from gateway.core.field_tables import ACCEPTED, COMMON, FIELDS, SCOPED
 from gateway.core.fields import DIALECTS
 from gateway.core.fields_responses import REACHING_IN
 from gateway.core.operation import POSTED
@@ -74,3 +74,10 @@ def test_the_later_endpoints_take_what_their_schema_says(operation):
         said = {name for name, field in FIELDS[operation].items() if field.since <= place}
         assert said - known <= UNSEEN
         assert known - said <= KEPT_BACK
+
+
+@pytest.mark.parametrize("operation", FIELDS)
+def test_common_are_the_fields_that_every_key_may_send_and_every_release_takes(operation):
+    everywhere = frozenset.intersection(*ACCEPTED[operation])
+    assert COMMON[operation] == everywhere - SCOPED[operation]
+    assert "model" in COMMON[operation]

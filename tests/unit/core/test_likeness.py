@@ -128,6 +128,13 @@ def test_an_id_that_changes_with_each_event_is_no_obstacle():
     assert stream.meter.events == 22
 
 
+def test_an_id_of_another_length_does_not_move_the_text_of_chunks_as_long():
+    quick, full = stream_of("1.1"), stream_of("1.1")
+    for text, answer_id in [('"a"', "chatcmpl-77"), ('"ab"', "chatcmpl-7")] * 3:
+        data = event("1.1", text, answer_id)
+        assert taken(quick, framed(data), 2.0) == framed(full.feed(data, 2.0))
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.errors import DeadlineExceeded, UpstreamStalled, UpstreamTimeout
+from gateway.core.errors import (
+    AnswerTooLong,
+    ClientDeadlinePassed,
+    DeadlineExceeded,
+    Source,
+    UpstreamStalled,
+    UpstreamTimeout,
+)
 from gateway.core.patience import Patience
 from gateway.core.snapshot import Timeouts
 
@@ -17,9 +24,14 @@ LIMITS = Timeouts(
 )
 
 
-def patience(*, stream=True, prompt_bytes=0, started_at=100.0, at=100.0):
+def patience(*, stream=True, prompt_bytes=0, started_at=100.0, at=100.0, client_s=None):
     return Patience(
-        LIMITS, stream=stream, prompt_bytes=prompt_bytes, started_at=started_at, at=at
+        LIMITS,
+        stream=stream,
+        prompt_bytes=prompt_bytes,
+        started_at=started_at,
+        at=at,
+        client_s=client_s,
     )
 
 
@@ -58,7 +70,7 @@ def test_between_tokens_the_wait_ends_with_the_request_at_the_latest():
         (159.0, False, None, ""),
         (160.0, False, UpstreamTimeout, "no token within 60 s"),
         (230.0, True, UpstreamStalled, "nothing for 30 s"),
-        (700.0, True, UpstreamStalled, "longer than the 600 s"),
+        (700.0, True, AnswerTooLong, "longer than the 600 s"),
         (700.0, False, DeadlineExceeded, "longer than the 600 s"),
     ],
 )
@@ -78,3 +90,29 @@ def test_every_limit_that_ran_out_has_a_fault(age, prompt_bytes, stream, late):
     waiting = patience(stream=stream, prompt_bytes=prompt_bytes, at=100.0 + age)
     assert waiting.first_token_at <= 100.0 + LIMITS.total_s
     assert waiting.fault(waiting.first_token_at + late, started=False) is not None
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_waits_less_long_is_told_before_it_hangs_up(stream):
+    waiting = patience(stream=stream, client_s=8.0, at=102.0)
+    assert waiting.first_token_at == 107.6
+    assert waiting.fault(107.5, started=False) is None
+    passed = waiting.fault(107.6, started=False)
+    assert isinstance(passed, ClientDeadlinePassed)
+    assert (passed.source, passed.retryable) == (Source.GATEWAY, False)
+    assert "within the 8 s that the client waits" in str(passed)
+
+
+def test_what_is_left_for_the_answer_to_reach_it_is_little_however_long_it_waits():
+    assert patience(client_s=50.0).first_token_at == 149.5
+
+
+def test_one_that_waits_longer_changes_nothing():
+    assert patience(client_s=500.0).first_token_at == 160
+    assert patience(stream=False, client_s=500.0).first_token_at == 390
+
+
+def test_a_stream_that_has_begun_is_not_ended_by_it():
+    streaming = patience(client_s=8.0)
+    assert streaming.until_next(150.0) == 180
+    assert streaming.fault(150.0, started=True).code == "upstream_stalled"

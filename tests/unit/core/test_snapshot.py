@@ -1,4 +1,5 @@
-from gateway.core.snapshot import FleetSnapshot, ModelView
+from backends.replica import ReplicaId
+from gateway.core.snapshot import Ejection, FleetSnapshot, ModelView, ReplicaView
 
 MODELS = {
     "a": ModelView("a", 1, aliases=("x", "b")),
@@ -19,3 +20,11 @@ def test_a_name_of_its_own_goes_before_an_alias():
 def test_an_unknown_name_finds_nothing():
     assert FleetSnapshot(version=1, models=MODELS).find("z") is None
     assert FleetSnapshot(version=0).find("a") is None
+
+
+def test_ejected_replicas_serve_where_there_are_no_others_unless_nobody_may_panic():
+    one = (ReplicaView(ReplicaId("r0"), "h", 1, "s", "main", 0),)
+    assert not ModelView("a", 1).can_serve
+    assert ModelView("a", 1, replicas=one).can_serve
+    assert ModelView("a", 1, ejected=one).can_serve
+    assert not ModelView("a", 1, ejected=one, ejection=Ejection(panic_share=1.0)).can_serve

@@ -16,7 +16,7 @@ def view(name):
     return ReplicaView(ReplicaId(name), "h", 1, "source", "main", 0)
 
 
-A = ModelView("a", 1, replicas=(view("r0"), view("r1")))
+A = ModelView("a", 1, replicas=(view("r0"), view("r1")), ejected=(view("r5"),))
 B = ModelView("b", 1, replicas=(view("r2"),), away=(ReplicaId("r3"),))
 SNAPSHOT = FleetSnapshot(version=1, models={"a": A, "b": B})
 
@@ -85,6 +85,11 @@ def test_the_model_of_a_response_is_that_of_its_replica():
 def test_the_keeper_is_the_one_replica_that_answered():
     sent = about(RETRIEVE, "a", kept_by("r1"))
     assert keeper(sent, kept_by("r1"), A) is A.replicas[1]
+
+
+def test_a_keeper_that_is_ejected_is_still_the_only_one_to_ask():
+    assert model_of(SNAPSHOT, kept_by("r5")) is A
+    assert keeper(about(RETRIEVE, "a", kept_by("r5")), kept_by("r5"), A) is A.ejected[0]
 
 
 def test_a_keeper_that_may_come_back_is_waited_for():

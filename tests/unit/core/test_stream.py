@@ -46,6 +46,7 @@ def payloads(out):
 def test_a_chat_of_each_era_is_followed_to_its_end(era):
     out, stream = follow(CHATS[era], chat(ASKED), operation=CHAT)
     stream.closed()
+    assert stream.next_number == 0
     got = payloads(out)
     assert b"".join(out).endswith(END)
     assert {(p["id"], p["created"], p["model"]) for p in got} == {("id-1", 7, "alias")}

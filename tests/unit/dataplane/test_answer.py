@@ -59,7 +59,10 @@ async def test_each_piece_keeps_the_time_of_its_arrival():
     assert await drain(answer) == [(1.0, b"ab"), (2.0, b"c")]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(cuts=st.lists(st.integers(0, len(WIRE))))
 async def test_an_answer_cut_anywhere_is_the_same(cuts):
     carrier, answer = begin()

@@ -3,7 +3,7 @@ import pytest
 from gateway.core.errors import InvalidApiKey, ModelNotFound
 from gateway.core.keys import digest_key
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits, ModelView
-from gateway.dataplane.gate import admit, ceiling, declared_bytes, find_model
+from gateway.dataplane.gate import admit, ceiling, declared_bytes, find_model, waits_s
 
 MODELS = {
     "a": ModelView("a", 1, limits=Limits(body_bytes=5, depth=9)),
@@ -72,3 +72,22 @@ def test_where_a_key_does_not_belong_it_is_none(headers, also, says):
     with pytest.raises(InvalidApiKey) as refused:
         admit(headers, KEYED, also)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({b"x-stainless-timeout": b"30"}, 30.0),
+        ({b"x-stainless-read-timeout": b"2.5", b"x-stainless-timeout": b"600"}, 2.5),
+        ({b"x-stainless-read-timeout": b"600", b"x-stainless-timeout": b"5"}, 5.0),
+        ({b"x-stainless-read-timeout": b"600", b"x-stainless-timeout": b"0"}, 600.0),
+        *(
+            ({b"x-stainless-timeout": odd}, None)
+            for odd in (b"", b"None", b"NOT_GIVEN", b"-1", b"0", b"0.0", b"inf", b"nan", b"1e3",
+                        b"9" * 400, b"\xb2", b" 5", b"1_0")
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_client_says_of_its_patience_is_taken_for_no_more_than_a_hint(headers, seconds):
+    assert waits_s(headers) == seconds

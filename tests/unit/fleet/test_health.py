@@ -11,8 +11,8 @@ LATE = ProbeResult(ProbeOutcome.TIMEOUT, "no answer")
 WRONG = ProbeResult(ProbeOutcome.WRONG_MODEL, "it serves b, not a")
 
 
-def verdict(state, result, failures=0):
-    judged = judge(state, "before", failures, result, 3)
+def verdict(state, result, failures=0, *, trial=False):
+    judged = judge(state, "before", failures, result, 3, trial=trial)
     return judged.state, judged.reason, judged.failures
 
 
@@ -39,17 +39,30 @@ def test_another_model_takes_a_replica_out_at_once(state):
     assert verdict(state, WRONG) == (S.UNHEALTHY, "it serves b, not a", 1)
 
 
-def test_a_probe_does_not_undo_what_the_data_plane_saw():
+def test_a_probe_does_not_undo_what_requests_showed_but_a_trial_does():
     assert verdict(S.EJECTED, OK, 1) == (S.EJECTED, "before", 0)
+    assert verdict(S.EJECTED, OK, 1, trial=True) == (S.READY, "answers and generates", 0)
+
+
+def test_three_failed_trials_in_a_row_prove_that_it_is_unhealthy():
+    assert verdict(S.EJECTED, LATE, 1, trial=True) == (
+        S.EJECTED,
+        "failed its trial: no answer",
+        2,
+    )
+    assert verdict(S.EJECTED, LATE, 2, trial=True) == (S.UNHEALTHY, "no answer", 3)
+    assert verdict(S.EJECTED, WRONG, trial=True) == (S.UNHEALTHY, "it serves b, not a", 1)
 
 
 @given(
     state=st.sampled_from(sorted(PROBED)),
     outcome=st.sampled_from(ProbeOutcome),
     failures=st.integers(0, 5),
+    trial=st.booleans(),
 )
-def test_every_verdict_is_a_legal_move(state, outcome, failures):
-    judged = judge(state, "", failures, ProbeResult(outcome), 3)
+def test_every_verdict_is_a_legal_move(state, outcome, failures, trial):
+    trial = trial and state is S.EJECTED
+    judged = judge(state, "", failures, ProbeResult(outcome), 3, trial=trial)
     assert judged.state == state or judged.state in TRANSITIONS[state]
 
 

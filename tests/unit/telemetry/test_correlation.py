@@ -5,7 +5,7 @@ from random import Random
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.telemetry.clocks import Clocks
-from gateway.telemetry.log_format import render_json
+from gateway.telemetry.log_format import JsonLines
 from gateway.telemetry.logs import Logs
 from gateway.telemetry.metrics import RequestMetrics
 from gateway.telemetry.otel import OtelTracer
@@ -15,7 +15,7 @@ from tests.fakes.scrape import OPENMETRICS, scrape
 
 def test_one_trace_id_leads_from_the_exemplar_to_the_log_line_and_the_span():
     exported, lines, metrics, facts = InMemorySpanExporter(), [], RequestMetrics(), streamed()
-    logs = Logs(lines.append, render_json, wall=lambda: 1.5, fields={})
+    logs = Logs(lines.append, JsonLines({}), wall=lambda: 1.5)
     tracer = OtelTracer(
         exported, Clocks(lambda: 10.0, lambda: 1_700_000_000.0),
         resource={}, sample_share=1.0, trust_incoming=False, rng=Random(7),

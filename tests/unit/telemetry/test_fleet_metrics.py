@@ -1,4 +1,5 @@
 from backends.replica import ReplicaState
+from gateway.core.outlier import Cause
 from tests.fakes.scrape import no_fleet, scrape
 
 
@@ -20,6 +21,19 @@ def test_a_transition_counts_when_the_state_changes_and_not_when_it_is_first_see
     assert seen.value(transitions, replica="r1", to="ready") == 1
     assert seen.value(transitions, replica="r1", to="unhealthy") == 1
     assert seen.value(transitions, replica="r1", to="lost") == 0
+
+
+def test_ejections_are_counted_by_their_cause_from_zero_on():
+    fleet = no_fleet()
+    fleet.replica_state("r1", ReplicaState.READY)
+    fleet.ejected("r1", Cause.CONSECUTIVE)
+    fleet.replica_state("r1", ReplicaState.EJECTED)
+    fleet.ejected("r1", Cause.CONSECUTIVE)
+    fleet.ejected("r2", Cause.FAILURE_SHARE)
+    seen, name = scrape(fleet=fleet), "trtgw_replica_ejections_total"
+    assert seen.value(name, replica="r1", reason="consecutive") == 2
+    assert seen.value(name, replica="r1", reason="failure_share") == 0
+    assert seen.value(name, replica="r2", reason="failure_share") == 1
 
 
 def test_probes_load_and_drops_are_shown_as_they_are_told():

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from gateway.telemetry.log_format import render_json
+from gateway.telemetry.log_format import JsonLines
 from gateway.telemetry.logs import _CHATTY, Logs, start_logs
 from tests.fakes.facts import streamed
 
@@ -38,7 +38,7 @@ def open_logs(sink):
     opened = []
 
     def open_logs(**options):
-        logs = Logs(sink, render_json, wall=lambda: 1.5, fields={"worker": "0"}, **options)
+        logs = Logs(sink, JsonLines({"worker": "0"}), wall=lambda: 1.5, **options)
         opened.append(logs)
         return logs
 
@@ -161,6 +161,16 @@ def test_a_sink_that_fails_costs_its_lines_and_not_the_log(open_logs, sink):
     logs.finish(timeout_s=30)
     assert "request" in [line["event"] for line in sink.lines]
     assert logs.dropped >= 1
+
+
+def test_a_line_that_cannot_be_made_is_lost_and_the_log_goes_on(open_logs, sink):
+    logs = open_logs()
+    logs.request(streamed(request_id="\udcff"))
+    logs.request(streamed(attempts=None))
+    logs.request(streamed())
+    logs.finish(timeout_s=30)
+    assert [line["event"] for line in sink.lines] == ["request", "log"]
+    assert logs.dropped == 2
 
 
 def test_a_process_logs_json_to_a_pipe(root):

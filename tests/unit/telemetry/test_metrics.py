@@ -1,9 +1,10 @@
+import gc
 import os
 
 import pytest
 
 from gateway.core.operation import OPERATIONS
-from gateway.core.outcome import AttemptOutcome, Outcome
+from gateway.core.outcome import AttemptOutcome, Outcome, RequestFacts
 from gateway.telemetry.catalogue import CATALOGUE, Filler
 from gateway.telemetry.metrics import RequestMetrics
 from tests.fakes.facts import attempt, refused, streamed
@@ -88,8 +89,45 @@ def test_overhead_is_the_time_before_the_first_try_and_that_of_the_first_hand_ov
     assert seen.value("trtgw_overhead_seconds_sum", phase="first_chunk") == 0.0002
 
 
+@pytest.mark.parametrize("ended", [1, 15, 16, 17, 40])
+def test_a_scrape_shows_all_that_has_ended_however_many_that_are(metrics, ended):
+    for scraped in (1, 2):
+        for _ in range(ended):
+            facts = streamed()
+            metrics.admitted(facts)
+            metrics.record(facts)
+        seen = scrape(metrics)
+        assert seen.total("trtgw_requests_total", model="llama") == scraped * ended
+        assert seen.value("trtgw_requests_in_flight", model="llama") == 0
+        assert seen.value("trtgw_stream_chunks_total", model="llama") == scraped * ended * 3
+
+
+def still_held(prefix):
+    """Facts of requests with such an id that somebody keeps."""
+    gc.collect()
+    known = [each for each in gc.get_objects() if isinstance(each, RequestFacts)]
+    return [facts for facts in known if facts.request_id.startswith(prefix)]
+
+
+def test_where_nobody_scrapes_few_requests_are_kept_once_they_have_ended(metrics):
+    for number in range(1000):
+        facts = streamed(request_id=f"ended-{number}")
+        metrics.admitted(facts)
+        metrics.record(facts)
+    del facts
+    assert len(still_held("ended-")) < 16
+
+
+def test_a_long_stream_that_has_ended_is_not_kept_and_neither_is_what_waits_with_it(metrics):
+    metrics.record(streamed(request_id="long-0"))
+    assert len(still_held("long-")) == 1
+    metrics.record(streamed(request_id="long-1", gaps_s=[0.01] * 1000))
+    assert still_held("long-") == []
+
+
 def test_a_request_is_in_flight_from_admission_until_it_is_recorded(metrics):
-    first, second = streamed(started_at=12.0), streamed(started_at=15.0)
+    first = streamed(started_at=12.0)
+    second = streamed(started_at=15.0, arrivals=(), stream=False)
     metrics.admitted(first)
     metrics.admitted(second)
     seen = scrape(metrics, at=20.0)
