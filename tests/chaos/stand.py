@@ -199,7 +199,7 @@ def _config(folder: Path, urls: Sequence[str]) -> dict[str, Any]:
                 "static": [*urls],
                 # Each request shows its own fate: nobody is left out for what it did to others.
                 "retry": {"attempts": len(urls), "budget_share": 1, "budget_min": _OFF},
-                "eject": {"consecutive": _OFF, "over_requests": _OFF},
+                "eject": {"consecutive": _OFF, "over_requests": _OFF, "slow_start_s": 0},
                 "timeouts": {
                     "connect_s": SILENCE_S,
                     "first_token_s": SILENCE_S,
