@@ -118,13 +118,13 @@ def serve(sim: Simulator, host: str, port: int, *, start_s: float) -> None:
     if seconds > 0:
         load(seconds, time.sleep)
     listener = listener or bind(host, port)
-    server(sim, listener, host).run()
+    server(App(sim), listener, host).run()
 
 
-def server(sim: Simulator, listener: socket.socket, host: str) -> uvicorn.Server:
-    """Return what serves ``sim`` on a bound socket, and closes it; ``host`` is for the log."""
+def server(app: App, listener: socket.socket, host: str) -> uvicorn.Server:
+    """Return what serves ``app`` on a bound socket, and closes it; ``host`` is for the log."""
     config = uvicorn.Config(
-        App(sim),
+        app,
         host=host,
         http=WatchedProtocol,
         ws="none",

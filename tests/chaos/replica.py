@@ -8,12 +8,9 @@ import sys
 import time
 from contextvars import ContextVar
 
-import uvicorn
-
 from backends.simulator import serving
 from backends.simulator.app import App
 from backends.simulator.building import Options, build
-from backends.simulator.connection import WatchedProtocol
 from backends.simulator.faults import Fault, FaultPlan, parse_fault
 
 MODEL = "nvidia/Llama-3.3-70B-Instruct-FP8"
@@ -67,18 +64,8 @@ def main(port: int) -> None:
     simulator = build(options, clock=time.monotonic, wall=wall)
     simulator.faults = ToldFaults((), seed=0)
     serving.configure_logging(wall)
-    uvicorn.run(
-        ToldApp(simulator),
-        host="127.0.0.1",
-        port=port,
-        http=WatchedProtocol,
-        ws="none",
-        loop="uvloop",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=serving.KEEP_ALIVE_S,
-    )
+    listener = serving.bind("127.0.0.1", port)
+    serving.server(ToldApp(simulator), listener, "127.0.0.1").run()
 
 
 if __name__ == "__main__":

@@ -34,9 +34,10 @@ from tests.system.running import (
 REPLICAS = 4
 SILENCE_S = 5.0
 """How long the gateway waits for a token; a replica that works takes a hundredth of it."""
-CHANGED_WORKER = Path(__file__).with_name("changed_worker")
-CHANGES = ("ends_believed", "no_retry")
-"""What can be taken away from it."""
+CHANGED_WORKER = Path(__file__).parents[1] / "fakes/changed_worker"
+_NO_RETRY = "no_retry"
+CHANGES = ("ends_believed", _NO_RETRY)
+"""What can be taken away from it: by a patch of its workers, or by its configuration."""
 _OFF = 1_000_000
 _WINDOW_EVERY = 60
 """Calls, from the end of one window to the next."""
@@ -136,7 +137,7 @@ async def standing(
         strikes: see `Strikes`.
         replicas: how many there seem to be.
         gateway: False leaves it out.
-        changes: of its workers, as ``changed_worker`` has them.
+        changes: what is taken away, of `CHANGES`.
     """
     ledger = Ledger(time.monotonic)
     async with AsyncExitStack() as stack:
@@ -174,21 +175,23 @@ def _replica(folder: Path):
 
 @contextmanager
 def _gateway(folder: Path, proxies: Sequence[Proxy], changes: Sequence[str]):
+    patches = [change for change in changes if change != _NO_RETRY]
     environ = {}
-    if changes:
-        environ = {"PYTHONPATH": str(CHANGED_WORKER), "CHANGED_WORKER": " ".join(changes)}
+    if patches:
+        environ = {"PYTHONPATH": str(CHANGED_WORKER), "CHANGED_WORKER": " ".join(patches)}
+    attempts = 1 if _NO_RETRY in changes else len(proxies)
     with running_gateway(
         folder,
-        config=_config(folder, [proxy.url for proxy in proxies]),
+        config=_config(folder, [proxy.url for proxy in proxies], attempts),
         environ=environ,
         ready={MODEL: len(proxies)},
     ) as gateway:
         said = gateway.log_text()
-        assert [c for c in changes if f"this worker is changed: {c}\n" in said] == [*changes]
+        assert [c for c in patches if f"this worker is changed: {c}\n" in said] == patches
         yield gateway
 
 
-def _config(folder: Path, urls: Sequence[str]) -> dict[str, Any]:
+def _config(folder: Path, urls: Sequence[str], attempts: int) -> dict[str, Any]:
     return gateway_config(
         folder,
         server={"workers": 1},
@@ -198,7 +201,7 @@ def _config(folder: Path, urls: Sequence[str]) -> dict[str, Any]:
                 "source": SOURCE,
                 "static": [*urls],
                 # Each request shows its own fate: nobody is left out for what it did to others.
-                "retry": {"attempts": len(urls), "budget_share": 1, "budget_min": _OFF},
+                "retry": {"attempts": attempts, "budget_share": 1, "budget_min": _OFF},
                 "eject": {"consecutive": _OFF, "over_requests": _OFF, "slow_start_s": 0},
                 "timeouts": {
                     "connect_s": SILENCE_S,

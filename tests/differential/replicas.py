@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+from backends.simulator.app import App
 from backends.simulator.command import build
 from backends.simulator.serving import bind, server
 from gateway.core.fields import DIALECTS
@@ -107,7 +108,7 @@ def serving(dialect: str, **changed) -> Iterator[RecordedReplica]:
     sim.rng = Constant()
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    running = server(sim, listener, "127.0.0.1")
+    running = server(App(sim), listener, "127.0.0.1")
     running.config.app = recorder = Recorder(running.config.app)
     thread = threading.Thread(target=running.run)
     thread.start()

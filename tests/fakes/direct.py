@@ -5,6 +5,7 @@ import asyncio
 import httptools
 
 from gateway.dataplane.direct import DirectClient
+from tests.fakes import line
 from tests.fakes.client import StreamingClient
 
 
@@ -18,9 +19,9 @@ class DirectStreamingClient(StreamingClient):
             return
         given = {"content-type": "application/json", "host": "localhost"} | (headers or {})
         loop = asyncio.get_running_loop()
-        line = Line(self)
-        client = line.client = DirectClient(
-            line,
+        connection = Line(self)
+        client = connection.client = DirectClient(
+            connection,
             method,
             [(k.encode(), v.encode("latin-1")) for k, v in given.items()],
             loop=loop,
@@ -45,45 +46,17 @@ class DirectStreamingClient(StreamingClient):
         client.lost()
 
 
-class Line:
-    """The server's connection, and its transport."""
+class Line(line.Line):
+    """The server's connection, which a reader reads on the way."""
 
     def __init__(self, reader):
+        super().__init__(unread_bytes=1)
         self.reader = reader
         self.client = None
-        self.default_lines = b"date: today\r\n"
-        self.closed = self.aborted = False
-        self.answers = 0
-        self.reading = True
         self._parser = httptools.HttpResponseParser(self)
-
-    @property
-    def transport(self):
-        return self
-
-    def pause_reading(self):
-        self.reading = False
-
-    def resume_reading(self):
-        self.reading = True
 
     async def drained(self):
         await self.reader.gone.wait()
-
-    def answered(self):
-        self.answers += 1
-
-    def close(self):
-        self.closed = True
-
-    def get_write_buffer_size(self):
-        return 1
-
-    def abort(self):
-        self.aborted = True
-
-    def writelines(self, parts):
-        self.write(b"".join(parts))
 
     def write(self, data):
         assert not self.client.gone, "a write to a client that is gone"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from backends.simulator.app import App
 from backends.simulator.building import Options, build
 from backends.simulator.serving import bind, server
 from backends.simulator.simulator import Simulator
@@ -128,7 +129,7 @@ def serving(**changed) -> Iterator[Served]:
     sim = build(options(**changed), clock=time.monotonic, wall=lambda: float(CREATED))
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    running = server(sim, listener, "127.0.0.1")
+    running = server(App(sim), listener, "127.0.0.1")
     thread = threading.Thread(target=running.run)
     thread.start()
     try:

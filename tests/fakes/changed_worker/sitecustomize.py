@@ -34,7 +34,18 @@ def never_pausing():
     DirectClient.writing_paused = lambda self: None  # noqa: ARG005 - the method's signature
 
 
-_CHANGES = {"through_asgi": through_asgi, "never_pausing": never_pausing}
+def ends_believed():
+    """Take every well-formed end of a replica's stream for the end of the answer.
+
+    The way past ASGI ends no stream by itself, so that way is closed as well.
+    """
+    from gateway.core.stream import AnswerStream  # noqa: PLC0415 - see above
+
+    through_asgi()
+    AnswerStream.closed = lambda self: None  # noqa: ARG005 - the method's signature
+
+
+_CHANGES = {each.__name__: each for each in (through_asgi, never_pausing, ends_believed)}
 
 if "gateway.worker" in sys.orig_argv:
     for name in os.environ.get("CHANGED_WORKER", "").split():

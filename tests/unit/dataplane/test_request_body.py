@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import RequestTooLarge
 from gateway.dataplane.client import ClientLeft
 from gateway.dataplane.request_body import RequestBody
+from tests.fakes.line import Line
 from tests.fakes.replica import settled
 from tests.fakes.spliced_server import LIMIT, spliced_server
 from tests.fakes.wire_client import chunked, request, wired
@@ -18,29 +19,8 @@ CHUNKED = ["transfer-encoding: chunked"]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Source:
-    """A connection that a body comes over."""
-
-    def __init__(self):
-        self.reading = True
-        self.written = b""
-
-    @property
-    def transport(self):
-        return self
-
-    def pause_reading(self):
-        self.reading = False
-
-    def resume_reading(self):
-        self.reading = True
-
-    def write(self, data):
-        self.written += data
-
-
 def begin(*, expects_continue=False):
-    source = Source()
+    source = Line()
     loop = asyncio.get_running_loop()
     return source, RequestBody(source, loop, expects_continue=expects_continue)
 
