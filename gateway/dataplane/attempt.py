@@ -44,10 +44,8 @@ class Attempt:
         """
         exchange, client = self.exchange, self.exchange.client
         patience = self._patience(upstream.loop_time())
-        sent_at = self.clock()
-        if exchange.facts.sent_at is None:
-            exchange.facts.sent_at = sent_at
-        client.headers = exchange.answer_headers(self.replica, self.facts.number, sent_at)
+        exchange.sent(self.clock())
+        client.headers = exchange.answer_headers(self.replica, self.facts.number)
         answer = await self._ask(upstream, patience)
         self.facts.connect_s = answer.connect_s
         try:
@@ -64,10 +62,11 @@ class Attempt:
     def _patience(self, at: float) -> Patience:
         # Limits run on the loop's clock, which timers use; measurements on the worker's, which
         # is finer. The request's start is carried over as its age.
+        request = self.exchange.request
         patience = Patience(
             self.exchange.model.timeouts,
-            stream=self.exchange.request.stream,
-            prompt_bytes=self.exchange.request.prompt_bytes,
+            stream=request.stream,
+            prompt_bytes=request.prompt_bytes if request.stream else 0,
             started_at=at - (self.clock() - self.exchange.facts.started_at),
             at=at,
             client_s=waits_s(self.exchange.client.asked),

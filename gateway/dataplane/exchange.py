@@ -32,22 +32,36 @@ class Exchange:
         """Which session the request belongs to; None where it names none."""
         return session_id(self.client.asked, self.request.fields)
 
-    def waiter(self) -> Waiter:
+    @property
+    def slots(self) -> int:
+        """How much of a replica's room it takes, and is counted as on the board."""
+        request = self.request
+        return request.slots if request.operation.generates else 1
+
+    def waiter(self, *, picky: bool) -> Waiter:
         """Return what waits for room in its place."""
         facts, asked = self.facts, self.client.asked
         return Waiter(
             priority=priority_of(asked.get(b"x-trtgw-priority")),
-            slots=self.request.slots,
+            slots=self.slots,
             came_at=facts.body_read_at,
             until=min(
                 facts.body_read_at + self.model.timeouts.queue_s,
                 answered_by(facts.started_at, waits_s(asked)),
             ),
+            picky=picky,
         )
 
-    def answer_headers(self, replica: ReplicaView, attempt: int, at: float) -> list[Header]:
-        """Return the headers of an answer by ``replica``, whose request goes out ``at``."""
-        overhead_ms = (at - self.facts.body_read_at) * 1000
+    def sent(self, at: float) -> None:
+        """Note that the request goes out to a replica ``at``."""
+        facts = self.facts
+        if facts.sent_at is None:
+            facts.sent_at = at
+            facts.overhead_s = at - facts.body_read_at - facts.queued_s
+
+    def answer_headers(self, replica: ReplicaView, attempt: int) -> list[Header]:
+        """Return the headers of an answer by ``replica``; the request was `sent`."""
+        overhead_ms = (self.facts.overhead_s or 0) * 1000
         headers = [
             (b"x-request-id", self.facts.request_id.encode()),
             (b"x-trtgw-attempts", b"%d" % attempt),

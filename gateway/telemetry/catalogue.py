@@ -122,13 +122,19 @@ _LOAD = (
     Family("trtgw_requests_in_flight", _G, "", _MODEL, "Requests admitted and not finished."),
     Family("trtgw_requests_queued", _G, "", _MODEL, "Requests that wait for admission."),
     Family(
+        "trtgw_queue_wait_seconds", _H, "seconds", ("model", "result"),
+        "Wait for a replica with room, of requests that found none at once. admitted: they got"
+        " a place; rejected: they were told to come back; abandoned: their client left.",
+        buckets.QUEUE_WAIT_S,
+    ),
+    Family(
         "trtgw_oldest_request_age_seconds", _G, "seconds", (),
         "Age of the oldest request in flight; 0 with none. Finds a stuck stream.",
     ),
     Family(
         "trtgw_overhead_seconds", _H, "seconds", ("phase",),
-        "The gateway's own time. pre: body read to first try at a replica;"
-        " first_chunk: first content received to handed on.",
+        "The gateway's own time. pre: body read to first try at a replica, less the wait for"
+        " room; first_chunk: first content received to handed on.",
         buckets.OVERHEAD_S,
     ),
     Family(
@@ -170,7 +176,8 @@ _UPSTREAM = (
 _FLEET = (
     Family(
         "trtgw_replica_in_flight", _G, "", _REPLICA,
-        "Requests that all workers have open on a replica.", filler=_SUPERVISOR,
+        "Sequences that all workers have open on a replica; a request may ask for several.",
+        filler=_SUPERVISOR,
     ),
     Family(
         "trtgw_replica_state", _G, "", ("replica", "state"),

@@ -147,8 +147,8 @@ class RequestMetrics:
                 (series or self._replicas[OTHER]).finish(attempt)
             if facts.first_relay_s is not None:
                 self._first_chunk.observe(facts.first_relay_s)
-            if facts.sent_at is not None:
-                self._pre.observe(facts.sent_at - facts.body_read_at)
+            if facts.overhead_s is not None:
+                self._pre.observe(facts.overhead_s)
 
     def _count_fate(self, facts: RequestFacts, model: str) -> None:
         stream = "true" if facts.stream else "false"
