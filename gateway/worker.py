@@ -33,6 +33,7 @@ from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.placing import Placing
+from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
@@ -157,8 +158,9 @@ class Worker:
         clock = self._clocks.monotonic
         judge = Judge(self._standings, self._report, self._report_outlier, clock)
         picker = WeightedPick([(LeastInFlight(), 1.0)], rng)
-        placing = Placing(leases, picker, judge, admission, clock)
-        pipeline = Pipeline(placing, self._upstreams.get, judge, clock)
+        quarantine = Quarantine(clock)
+        placing = Placing(leases, picker, judge, admission, quarantine, clock)
+        pipeline = Pipeline(placing, self._upstreams.get, judge, quarantine, clock)
         return DataPlane(
             snapshot=lambda: self._snapshot,
             pipeline=pipeline,

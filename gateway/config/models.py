@@ -86,6 +86,8 @@ class RetryKeys(Section):
     """Retries that may fail, as a share of requests; one that is answered costs nothing."""
     budget_min: Count = 3
     """Retries that may fail at the start, before requests have earned any."""
+    quarantine_s: Seconds = 600.0
+    """How long a request is refused of which three replicas died in a row; 0: never."""
 
 
 class EjectKeys(Section):

@@ -175,6 +175,16 @@ class ReplicaBusy(UpstreamError):  # noqa: N818
     attempt_outcome = AttemptOutcome.HTTP_4XX
 
 
+class Quarantined(GatewayError):  # noqa: N818
+    """Replicas died of this very request: it is sent to no more of them for a while."""
+
+    status = 502
+    code = "request_quarantined"
+    outcome = Outcome.REJECTED
+    client_may_retry = False
+    rejection = "quarantined"
+
+
 class UpstreamConnectFailed(UpstreamError):  # noqa: N818
     """No connection to the replica could be made; it never saw the request."""
 

@@ -54,6 +54,8 @@ class Retries:
     """Retries that may fail, as a share of requests (`core.retry`)."""
     budget_min: int = 3
     """Retries that may fail before any request has earned one."""
+    quarantine_s: float = 600.0
+    """How long a request that replicas die of is refused (`core.poison`); 0: never."""
 
 
 @dataclass(frozen=True, slots=True)

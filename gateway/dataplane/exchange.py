@@ -26,6 +26,10 @@ class Exchange:
     trace: RequestTrace | None
     """None where nothing is traced: then no span is made at all."""
     expose_replica: bool
+    suspect: bool = False
+    """Replicas seem to die of it: it is kept apart from others like it."""
+    deaths: int = 0
+    """Replicas that hung up on it, of this sending."""
 
     @property
     def session(self) -> bytes | None:

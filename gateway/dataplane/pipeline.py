@@ -19,6 +19,7 @@ from gateway.dataplane.attempt import Attempt
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.judging import Judge
 from gateway.dataplane.placing import Placing
+from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstream
 
 _NOBODY_ELSE = "no other was asked, since only this one keeps the response"
@@ -33,6 +34,7 @@ class Pipeline:
     """Connects to a host's port."""
     judge: Judge
     """Makes of each attempt what it will."""
+    quarantine: Quarantine
     clock: Callable[[], float]
     _budgets: RetryBudgets = field(default_factory=RetryBudgets)
 
@@ -43,6 +45,7 @@ class Pipeline:
             GatewayError: it could not be answered, or its answer broke off; the caller tells
             the client.
         """
+        self.quarantine.admit(exchange)
         tried: set[ReplicaId] = set()
         budget = self._budgets.of(exchange.model.name, exchange.model.retries)
         budget.request()
@@ -82,6 +85,8 @@ class Pipeline:
             return False
         if exchange.request.refers_to is not None:
             return True
+        if self.quarantine.spared(exchange):
+            return False
         if self.placing.others(exchange, tried) and budget.allows(len(tried)):
             return True
         exchange.facts.retries_exhausted = failure.source is Source.REPLICA
@@ -99,17 +104,21 @@ class Pipeline:
         trace = exchange.trace.attempt(facts) if exchange.trace is not None else None
         attempt = Attempt(exchange, replica, facts, trace, self.clock)
         sign = Sign.NONE
+        self.quarantine.begins(exchange, replica.id)
         try:
             await attempt.run(self.upstream(replica.host, replica.port))
             facts.outcome, sign = AttemptOutcome.OK, Sign.ANSWERED
+            self.quarantine.answered(exchange)
         except GatewayError as failure:
             facts.outcome = failure.attempt_outcome
             facts.error_code = failure.code
             sign = sign_of(failure)
+            self.quarantine.failed(exchange, replica.id, failure)
             raise
         finally:
             facts.ended_at = self.clock()
             self.judge.ended(facts, sign)
             if trace is not None:
                 trace.finish(facts)
+            self.quarantine.ends(exchange, replica.id)
             self.placing.freed(exchange, replica)

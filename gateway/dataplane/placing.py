@@ -19,6 +19,7 @@ from gateway.core.stored import keeper
 from gateway.dataplane.admission import Admission
 from gateway.dataplane.exchange import Exchange
 from gateway.dataplane.judging import Judge
+from gateway.dataplane.quarantine import Quarantine
 
 _RETRY_AFTER_S = 2.0
 _ALL_LEFT_OUT = "every replica of this model is left out for a while: they failed requests"
@@ -46,6 +47,8 @@ class Placing:
     """Says who may not be asked."""
     admission: Admission
     """Where those wait for whom none has room."""
+    quarantine: Quarantine
+    """Where suspects are now."""
     clock: Callable[[], float]
 
     async def place(self, exchange: Exchange, tried: Collection[ReplicaId]) -> ReplicaView:
@@ -101,6 +104,8 @@ class Placing:
         if not candidates:
             raise NoReplica(_ALL_LEFT_OUT, retry_after_s=_RETRY_AFTER_S)
         candidates = untried(candidates, tried)
+        if exchange.suspect:
+            candidates = untried(candidates, self.quarantine.busy)
         open_ = [
             each
             for each in candidates
@@ -143,7 +148,7 @@ class Placing:
 def _picky(exchange: Exchange) -> bool:
     """Say whether some replicas of its model cannot serve the request at all."""
     oldest, _ = needs(exchange.request)
-    return oldest > 0 or exchange.request.refers_to is not None
+    return oldest > 0 or exchange.request.refers_to is not None or exchange.suspect
 
 
 def _replicas(exchange: Exchange, model: ModelView) -> Sequence[ReplicaView]:

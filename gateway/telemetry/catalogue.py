@@ -223,7 +223,7 @@ OTHER = "other"
 """Label value for a model or replica that is not configured."""
 REJECTION_REASONS = (
     "rate_limit", "queue_full", "queue_timeout", "no_replica", "auth", "quota", "too_large",
-    "draining",
+    "draining", "quarantined",
 )  # fmt: skip
 """Values of ``reason`` in `trtgw_rejections_total`."""
 SIGNALS = ("spans", "logs")

@@ -21,6 +21,7 @@ from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.placing import Placing
+from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstreams
 from gateway.telemetry.passthrough import PassThrough
 from tests.fakes.client import StreamingClient
@@ -125,8 +126,9 @@ class DataGateway:
             queued=self._queued,
         )
         picker = WeightedPick([(LeastInFlight(), 1.0)], Random(1))
-        placing = Placing(self.leases, picker, judge, admission, clock)
-        pipeline = Pipeline(placing, self.upstreams.get, judge, clock)
+        quarantine = Quarantine(clock)
+        placing = Placing(self.leases, picker, judge, admission, quarantine, clock)
+        pipeline = Pipeline(placing, self.upstreams.get, judge, quarantine, clock)
         return DataPlane(
             snapshot=lambda: self.snapshot,
             pipeline=pipeline,

@@ -16,7 +16,7 @@ PUBLISHED = {
     "upstream_error": 502, "upstream_disconnected": 502, "upstream_protocol_error": 502,
     "server_overloaded": 503, "model_loading": 503, "no_replica": 503,
     "server_shutting_down": 503, "upstream_timeout": 504, "upstream_stalled": 504,
-    "gateway_internal": 500,
+    "gateway_internal": 500, "request_quarantined": 502,
 }  # fmt: skip
 """The codes that clients may rely on, each with its one status."""
 
