@@ -234,7 +234,7 @@ class ModelKeys(Section):
     fallback: tuple[ModelName, ...] = ()
     """Models that answer when this one cannot."""
     resume: Literal["text"] | None = None
-    """text: a broken stream is continued by another replica."""
+    """text: a completion whose replica is lost goes on at another one."""
     sim: SimKeys = SimKeys()
 
 

@@ -56,6 +56,8 @@ class AttemptFacts(msgspec.Struct):
     """Time to connect; None when a pooled connection was used."""
     first_content_at: float | None = None
     error_code: str | None = None
+    resumed_after: int | None = None
+    """Content events that other attempts had brought, where it went on with their stream."""
 
 
 class RequestFacts(msgspec.Struct):

@@ -115,6 +115,8 @@ class ModelView:
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)
     ejection: Ejection = field(default_factory=Ejection)
+    resume: bool = False
+    """A stream whose replica is lost goes on at another one, where it can (`core.resume`)."""
 
     @property
     def can_serve(self) -> bool:

@@ -11,6 +11,7 @@ from gateway.core.dialect import body_for
 from gateway.core.outcome import AttemptFacts, RequestFacts
 from gateway.core.patience import Patience
 from gateway.core.refusal import refusal
+from gateway.core.resume import Progress
 from gateway.core.snapshot import ReplicaView
 from gateway.core.usage import Usage
 from gateway.dataplane.answer import Answer
@@ -76,7 +77,8 @@ class Attempt:
         return patience
 
     async def _ask(self, upstream: Upstream, patience: Patience) -> Answer:
-        request, replica = self.exchange.request, self.replica
+        replica = self.replica
+        request, changed = self.exchange.next_request()
 
         async def wait(answer: Answer) -> None:
             while not answer.status:
@@ -92,7 +94,7 @@ class Attempt:
                 headers += b"tracestate: %b\r\n" % self.trace.tracestate
         return await upstream.ask(
             request.route,
-            body_for(request, source=replica.source, dialect=replica.dialect),
+            body_for(request, source=replica.source, dialect=replica.dialect, changed=changed),
             method=request.operation.method,
             headers=headers,
             connect_s=self.exchange.model.timeouts.connect_s,
@@ -100,11 +102,20 @@ class Attempt:
         )
 
     async def _stream(self, answer: Answer, patience: Patience) -> None:
-        facts, client = self.exchange.facts, self.exchange.client
-        stream = stream_reader(self.exchange.request, self.exchange.naming, self.replica.id)
+        exchange, facts, client = self.exchange, self.exchange.facts, self.exchange.client
+        joins = client.content_sent
+        if exchange.progress is not None and not joins:
+            exchange.progress = Progress()  # an attempt before this one was seen by nobody
+        stream = stream_reader(
+            exchange.request, exchange.naming, self.replica.id, exchange.progress
+        )
+        if joins:
+            self.facts.resumed_after = stream.meter.events
         facts.gaps_s = stream.meter.gaps_s  # grows as it streams: metrics look on meanwhile
 
         def first(arrived_at: float) -> None:
+            if joins:  # the answer has begun long since
+                return
             self.facts.first_content_at = facts.first_content_at = arrived_at
             facts.first_relay_s = self.clock() - arrived_at
 

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from gateway.core.admission import Waiter, priority_of
 from gateway.core.answers import Naming
+from gateway.core.errors import GatewayError
 from gateway.core.outcome import RequestFacts
 from gateway.core.patience import answered_by
 from gateway.core.request import InferenceRequest
+from gateway.core.resume import Progress, longer_prompt, may_go_on, remaining
 from gateway.core.session import session_id
 from gateway.core.snapshot import ModelView, ReplicaView
+from gateway.core.splice import UNCHANGED, Edits
 from gateway.dataplane.client import Client, Header
 from gateway.dataplane.gate import waits_s
 from gateway.telemetry.tracer import RequestTrace
@@ -28,6 +31,8 @@ class Exchange:
     expose_replica: bool
     suspect: bool = False
     """Replicas seem to die of it: it is kept apart from others like it."""
+    progress: Progress | None = None
+    """How far a stream has come that another replica may go on with; None for all others."""
     deaths: int = 0
     """Replicas that hung up on it, of this sending."""
 
@@ -55,6 +60,19 @@ class Exchange:
             ),
             picky=picky,
         )
+
+    def may_move_on(self, failure: GatewayError) -> bool:
+        """Say whether another replica may be asked now that one failed with ``failure``."""
+        if not self.client.content_sent:
+            return failure.retryable
+        return self.progress is not None and may_go_on(self.request, self.progress, failure)
+
+    def next_request(self) -> tuple[InferenceRequest, Edits]:
+        """Return what the next replica is asked, and how that differs from what was sent."""
+        progress = self.progress
+        if progress is None or not self.client.content_sent:
+            return self.request, UNCHANGED
+        return remaining(self.request, progress), longer_prompt(self.request, progress)
 
     def sent(self, at: float) -> None:
         """Note that the request goes out to a replica ``at``."""

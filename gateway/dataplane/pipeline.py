@@ -81,7 +81,7 @@ class Pipeline:
 
         Of a stored response's one replica the caller tells.
         """
-        if exchange.client.content_sent or not failure.retryable:
+        if not exchange.may_move_on(failure):
             return False
         if exchange.request.refers_to is not None:
             return True

@@ -158,6 +158,10 @@ _UPSTREAM = (
         "Tries after the first.",
     ),
     Family(
+        "trtgw_upstream_resumes_total", _C, "", _MODEL,
+        "Streams that went on at another replica after theirs was lost; part of the retries.",
+    ),
+    Family(
         "trtgw_upstream_retries_exhausted_total", _C, "", _MODEL,
         "Requests that failed although they were retried as often as allowed.",
     ),

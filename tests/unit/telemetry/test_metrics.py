@@ -79,6 +79,14 @@ def test_upstream_ttft_starts_when_the_connection_stands(metrics):
     assert seen.value("trtgw_upstream_connect_seconds_sum", replica="r1") == 0.05
 
 
+def test_streams_that_went_on_at_another_replica_are_counted(metrics):
+    metrics.record(streamed(attempts=[attempt(), attempt(2, resumed_after=3)]))
+    metrics.record(streamed(attempts=[attempt(), attempt(2)]))
+    seen = scrape(metrics)
+    assert seen.value("trtgw_upstream_resumes_total", model="llama") == 1
+    assert seen.value("trtgw_upstream_resumes_total", model="qwen") == 0
+
+
 def test_overhead_is_the_time_before_the_first_try_and_that_of_the_first_hand_over(metrics):
     metrics.record(streamed(overhead_s=0.003, first_relay_s=0.0002))
     metrics.record(refused())
