@@ -48,7 +48,6 @@ _UNUSED: tuple[KeyPath, ...] = (
 _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
     *((key,) for key in ("autoscale", "slo", "routing")),
     *((key,) for key in ("split", "shadow", "fallback")),
-    ("timeouts", "write_s"),
 )
 
 

@@ -56,7 +56,7 @@ class TimeoutKeys(Section):
     connect_s: PositiveSeconds = 1.0
     """To connect to a replica."""
     write_s: PositiveSeconds = 5.0
-    """To send the request to a replica."""
+    """How long a replica may leave a request unread."""
     first_token_s: PositiveSeconds = 60.0
     """From the request's end to the first token."""
     first_token_per_1k_tokens_s: Seconds = 0.5

@@ -97,7 +97,7 @@ class Attempt:
             body_for(request, source=replica.source, dialect=replica.dialect, changed=changed),
             method=request.operation.method,
             headers=headers,
-            connect_s=self.exchange.model.timeouts.connect_s,
+            timeouts=self.exchange.model.timeouts,
             wait=wait,
         )
 
