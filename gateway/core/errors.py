@@ -191,6 +191,10 @@ class UpstreamConnectFailed(UpstreamError):  # noqa: N818
     attempt_outcome = AttemptOutcome.CONNECT_ERROR
 
 
+class UpstreamUnresolved(UpstreamConnectFailed):
+    """The replica's host has no address: the name service's fault, not the replica's."""
+
+
 class UpstreamDisconnected(UpstreamError):  # noqa: N818
     """The replica's answer ended before it was complete."""
 

@@ -9,9 +9,15 @@ closed all the same is replaced once, unseen; one that is lost later took the re
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 
-from gateway.core.errors import UpstreamConnectFailed, UpstreamDisconnected
+from gateway.core.errors import (
+    UpstreamConnectFailed,
+    UpstreamDisconnected,
+    UpstreamUnresolved,
+)
 from gateway.core.snapshot import Timeouts
+from gateway.dataplane.addresses import Addresses, is_address
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.upstream_connection import Connection
 
@@ -25,9 +31,17 @@ _STALE_S = 1.0
 class Upstream:
     """The connections to one replica, newest first."""
 
-    def __init__(self, host: str, port: int, *, clock: Callable[[], float]) -> None:
-        """Connect to ``host:port`` as needed."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        clock: Callable[[], float],
+        addresses: Addresses | None = None,
+    ) -> None:
+        """Connect to ``host:port`` as needed; ``addresses`` knows where that is."""
         self._host = host
+        self._addresses = None if is_address(host) else addresses or Addresses()
         self._port = port
         self._clock = clock
         # Asked for once: each time costs a system call (Python checks for a fork).
@@ -95,17 +109,30 @@ class Upstream:
     async def _connect(self, connect_s: float) -> Connection:
         try:
             async with asyncio.timeout(connect_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self, self._clock, self._loop), self._host, self._port
-                )
+                if self._addresses is None:
+                    return await self._connect_to(self._host)
+                return await self._connect_by_name(self._addresses)
         except TimeoutError:
-            raise UpstreamConnectFailed(
-                f"no connection to the replica within {connect_s:g} s"
-            ) from None
+            unknown = self._addresses is not None and not self._addresses.knows(self._host)
+            kind = UpstreamUnresolved if unknown else UpstreamConnectFailed
+            raise kind(f"no connection to the replica within {connect_s:g} s") from None
         except OSError as problem:
             raise UpstreamConnectFailed(
                 f"the replica cannot be reached: {_reason(problem)}"
             ) from None
+
+    async def _connect_by_name(self, addresses: Addresses) -> Connection:
+        """Connect to the first of the host's addresses that can be reached."""
+        *others, last = await addresses.of(self._host)
+        for address in others:
+            with suppress(OSError):
+                return await self._connect_to(address)
+        return await self._connect_to(last)
+
+    async def _connect_to(self, address: str) -> Connection:
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self, self._clock, self._loop), address, self._port
+        )
         return connection
 
     def _take(self) -> Connection | None:
@@ -165,22 +192,28 @@ def _reason(problem: OSError) -> str:
 class Upstreams:
     """The pools of all replicas that a worker speaks to."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], addresses: Addresses | None = None
+    ) -> None:
         """Start with none."""
         self._clock = clock
+        self._addresses = addresses or Addresses()
         self._pools: dict[tuple[str, int], Upstream] = {}
 
     def get(self, host: str, port: int) -> Upstream:
         """Return the pool of one replica."""
         pool = self._pools.get((host, port))
         if pool is None:
-            pool = self._pools[host, port] = Upstream(host, port, clock=self._clock)
+            pool = self._pools[host, port] = Upstream(
+                host, port, clock=self._clock, addresses=self._addresses
+            )
         return pool
 
     def keep_only(self, addresses: Collection[tuple[str, int]]) -> None:
         """Close the pools of replicas that are no more; answers under way go on."""
         for address in [a for a in self._pools if a not in addresses]:
             self._pools.pop(address).close()
+        self._addresses.keep_only({host for host, _ in addresses})
 
     def close(self) -> None:
         """Close all pools."""

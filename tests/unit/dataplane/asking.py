@@ -22,7 +22,7 @@ async def upstream_to(*scripts, clock=time.perf_counter):
 BODY = (b'{"a"', memoryview(b":1}"))
 
 
-async def ask(upstream, *, until_s=20.0, write_s=20.0, body=BODY):
+async def ask(upstream, *, until_s=20.0, connect_s=5, write_s=20.0, body=BODY):
     async def wait(answer):
         await answer.head(asyncio.get_running_loop().time() + until_s)
 
@@ -30,7 +30,7 @@ async def ask(upstream, *, until_s=20.0, write_s=20.0, body=BODY):
         "/v1/completions",
         body,
         headers=b"x-request-id: q\r\n",
-        timeouts=Timeouts(connect_s=5, write_s=write_s),
+        timeouts=Timeouts(connect_s=connect_s, write_s=write_s),
         wait=wait,
     )
 
