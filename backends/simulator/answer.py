@@ -78,7 +78,7 @@ class Answer:
         prompt, sampling = order.prompts[number], order.samplings[number]
         if sim.faults.of_kind("drift") is not None:
             sampling = replace(sampling, seed=sampling.seed ^ 1)
-        shifted = sim.faults.of_kind("shifted_logprobs")
+        shifted = sim.faults.of_kind("low_logprobs")
         plans = tuple(plan_sequence(prompt, i, sampling) for i in range(order.best_of))
         context = PromptContext(
             order=order,

@@ -85,7 +85,7 @@ KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind("drift", Scope.ENGINE, "generates other text than its siblings"),
         FaultKind(
-            "shifted_logprobs",
+            "low_logprobs",
             Scope.ENGINE,
             "log probabilities of completions are lower by `s` (1)",
         ),

@@ -182,10 +182,10 @@ def test_a_drifting_replica_says_something_else_each_time_the_same(simulator):
 
 
 @pytest.mark.parametrize(("fault", "by"), [({}, 1.0), ({"s": 0.25}, 0.25)])
-def test_shifted_logprobs_are_lower_by_as_much(simulator, fault, by):
+def test_low_logprobs_are_lower_by_as_much(simulator, fault, by):
     served = simulator()
     text, before = asked_greedily(served)
-    served.arm({"kind": "shifted_logprobs"} | fault)
+    served.arm({"kind": "low_logprobs"} | fault)
     again, after = asked_greedily(served)
     assert again == text
     assert [b - a for b, a in zip(before, after, strict=True)] == pytest.approx([by] * 8)
