@@ -7,6 +7,7 @@ that does not look for silence, or a replica that hangs after all.
 import asyncio
 import os
 import signal
+import time
 
 import httpx
 import pytest
@@ -74,25 +75,32 @@ class Load:
         return sum(in_flight) >= least and all(in_flight)
 
 
-async def is_found(gateway, bad):
-    """Freeze a replica under load; say whether it is ejected before its clients give up."""
+async def found_after_s(gateway, bad):
+    """Freeze a replica under load; return how soon it is ejected, None if clients give up."""
     async with Load(gateway) as load:
         arm(bad, {"kind": "frozen"})
+        since = time.monotonic()
 
         def decided():
             state = gateway.admin(f"/admin/replicas/{bad['id']}")["state"]
             return state if state == "ejected" or any(map(_done, load.streams)) else None
 
-        return await soon(decided, "it is ejected, or its clients have given up") == "ejected"
+        state = await soon(decided, "it is ejected, or its clients have given up")
+        return time.monotonic() - since if state == "ejected" else None
 
 
 def _done(task):
     return task.done()
 
 
-async def test_an_engine_that_hangs_behind_a_good_health_is_ejected_and_comes_back(gateway):
+@pytest.mark.figures
+async def test_an_engine_that_hangs_behind_a_good_health_is_ejected_and_comes_back(
+    gateway, note_figures
+):
     bad, good = gateway.ready_replicas(MODEL)
-    assert await is_found(gateway, bad)
+    found_s = await found_after_s(gateway, bad)
+    assert found_s is not None
+    note_figures("hung_replica", found_after_s=round(found_s, 1), **WATCHED)
     now = shown(gateway, bad)
     (reason,) = now["reasons"]
     assert reason.startswith("nothing came for ")
@@ -107,7 +115,7 @@ async def test_an_engine_that_hangs_behind_a_good_health_is_ejected_and_comes_ba
 @pytest.mark.parametrize("gateway", [UNWATCHED], indirect=True, ids=["unwatched"])
 async def test_without_the_watchdog_its_clients_wait_in_vain(gateway):
     bad, _ = gateway.ready_replicas(MODEL)
-    assert not await is_found(gateway, bad)
+    assert await found_after_s(gateway, bad) is None
     assert suspicions(gateway, bad) == 0
 
 
@@ -211,7 +219,7 @@ async def test_one_that_somebody_else_runs_is_only_ejected(
     config = gateway_config(tmp_path, server={"workers": 2}, models=[model(RESTARTED) | static])
     gateway = start_gateway(config=config, ready={MODEL: 2})
     bad = next(r for r in gateway.ready_replicas(MODEL) if r["url"] == sims[0].url)
-    assert await is_found(gateway, bad)
+    assert await found_after_s(gateway, bad) is not None
     await soon(lambda: "unhealthy" in shown(gateway, bad)["past"], "it fails all its trials")
     sims[0].must_run()
     past = shown(gateway, bad)["past"]

@@ -5,7 +5,6 @@ on all sides; the control is a replica that comes back as what it was.
 """
 
 import asyncio
-import re
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ import pytest
 
 from tests.system.running import eventually, free_ports, gateway_config, running
 from tests.system.streaming import stream
-from tests.system.test_ejection import calls
+from tests.system.test_ejection import arm, calls
 from tests.system.test_hung import soon
 from tests.system.test_streams import CHAT, MODEL, asked
 
@@ -92,36 +91,62 @@ async def comes_back_as(model, started, port, folder, stack):
     return await asyncio.to_thread(stack.enter_context, serving(folder, port, model))
 
 
-@pytest.mark.figures
-async def test_a_port_that_comes_back_as_another_model_gets_no_request_once_it_is_found_out(
-    started, ports, tmp_path, note_figures
+async def found_out(gateway, port, name):
+    """Wait until the replica on this port is out because it serves ``name``."""
+
+    def is_out():
+        now = shown(gateway, port)
+        said = now["reason"].startswith(f"it serves {name}, not {OURS}")
+        return said and now["state"] == "unhealthy"
+
+    await soon(is_out, "it is found out", every_s=0.01)
+
+
+async def is_left_alone(stranger, requests, other):
+    """Have clients ask on, also when nobody else is left: none of them reaches it."""
+    await requests.more()  # what was on its way as it was found out has ended
+    before = calls(stranger)
+    await requests.more(200)
+    other.close()
+    await requests.more()
+    assert {each.status for each in requests.seen[-20:]} <= {502, 503}
+    assert calls(stranger) == before
+
+
+async def test_a_port_that_comes_back_as_another_model_gets_no_request(
+    started, ports, tmp_path
 ):
     gateway, _, other = started
     with ExitStack() as stack:
         async with Requests(gateway.url) as requests:
             await requests.more()
             stranger = await comes_back_as(ANOTHER, started, ports[0], tmp_path, stack)
-            healthy_at = time.monotonic()
-            await soon(
-                lambda: shown(gateway, ports[0])["state"] == "unhealthy",
-                "it is found out",
-                every_s=0.01,
-            )
-            found_after_s = time.monotonic() - healthy_at
-            assert re.match(f"it serves {ANOTHER}, not", shown(gateway, ports[0])["reason"])
-            await requests.more()  # what was on its way as it was found out has ended
-            before = calls(stranger)
-            await requests.more(200)
-            assert calls(stranger) == before
-            other.close()  # nobody else is left: that is no reason to panic either
-            await requests.more()
-            assert calls(stranger) == before
-            codes = {each.status for each in requests.seen[-20:]}
-        assert codes <= {502, 503}
-        await asyncio.sleep(0)
-        note_figures("another_model", found_after_s=round(found_after_s, 2), requests_after=0)
+            await found_out(gateway, ports[0], ANOTHER)
+            await is_left_alone(stranger, requests, other)
     with serving(tmp_path, ports[0], OURS):
         await soon(lambda: shown(gateway, ports[0])["state"] == "ready", "it comes back")
+
+
+@pytest.mark.figures
+async def test_one_that_becomes_another_from_one_moment_to_the_next_gets_none_once_found_out(
+    started, ports, note_figures
+):
+    gateway, _, other = started
+    stranger = shown(gateway, ports[0])
+    async with Requests(gateway.url) as requests:
+        await requests.more()
+        arm(stranger, {"kind": "wrong_model"})
+        since, before = time.monotonic(), calls(stranger)
+        await found_out(gateway, ports[0], f"not-{OURS}")
+        found_after_s = time.monotonic() - since
+        reached = calls(stranger) - before
+        await is_left_alone(stranger, requests, other)
+    note_figures(
+        "another_model",
+        found_after_s=round(found_after_s, 2),
+        requests_before_it_was_found=reached,
+        requests_after=0,
+    )
 
 
 async def test_a_port_that_comes_back_as_what_it_was_is_asked_again(started, ports, tmp_path):
