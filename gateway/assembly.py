@@ -34,6 +34,7 @@ from gateway.core.snapshot import FleetSnapshot
 from gateway.fleet.fleet import Dependencies, Fleet
 from gateway.fleet.http_probe import HttpProbe
 from gateway.fleet.recipe_planner import RecipePlanner
+from gateway.fleet.watching import Findings
 from gateway.ports import admin_socket, hold_data_port
 from gateway.publishing import Publisher
 from gateway.state import home
@@ -169,8 +170,15 @@ def _fleet(
         probe=opened.probe,
         clock=clock,
         rng=rng,
-        observe=metrics.health_check,
-        ejected=metrics.ejected,
+        monotonic=time.perf_counter,
+        findings=Findings(
+            observe=metrics.health_check,
+            ejected=metrics.ejected,
+            doubted=metrics.suspected,
+            compared=lambda replica, drift: metrics.compared(
+                replica, drift.rounds, drift.figures
+            ),
+        ),
     )
     return Fleet(fleet_settings(config), given)
 

@@ -26,6 +26,7 @@ from gateway.api.server import HttpServer, listening_socket
 from gateway.core.outcome import RequestFacts
 from gateway.core.outlier import Outlier
 from gateway.core.picking import LeastInFlight, WeightedPick
+from gateway.core.silence import Silences
 from gateway.core.snapshot import FleetSnapshot, ModelView, ReplicaView
 from gateway.core.standing import Standings
 from gateway.dataplane.admission import Admission
@@ -51,17 +52,21 @@ from gateway.workers import WorkerSettings
 _LOG = logging.getLogger(__name__)
 _ID_BITS = 128
 _FLUSH_S = 2.0
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Recorder:
     metrics: RequestMetrics
     logs: Logs
+    silences: Silences
 
     def admitted(self, facts: RequestFacts) -> None:
         self.metrics.admitted(facts)
+        self.silences.began(facts)
 
     def record(self, facts: RequestFacts, trace: RequestTrace | None) -> None:
+        self.silences.ended(facts)
         if trace is None:
             self.metrics.record(facts)
             self.logs.request(facts)
@@ -101,6 +106,7 @@ class Worker:
         self._metrics = RequestMetrics()
         self._upstreams = Upstreams(clock=self._clocks.monotonic)
         self._standings = Standings()
+        self._silences = Silences()
         self._running: set[asyncio.Task[Any] | None] = set()
         hello = Hello(settings.slot, pid, ticks, settings.generation)
         self._link = SupervisorLink(Path(settings.state_dir), hello, alone_s=settings.alone_s)
@@ -133,6 +139,7 @@ class Worker:
             lag = tasks.create_task(
                 watch_loop_lag(self._metrics.loop_lag, clock=self._clocks.monotonic)
             )
+            looks = tasks.create_task(self._look_for_silence())
             await self._published.wait()
             if not self._server.should_exit:
                 _tune_collector()
@@ -140,6 +147,7 @@ class Worker:
                 await self._server.serve(sockets=[sock])
             link.cancel()
             lag.cancel()
+            looks.cancel()
         self._upstreams.close()
         await asyncio.to_thread(self._tracer.close, timeout_s=_FLUSH_S)
         await asyncio.to_thread(self._logs.finish, timeout_s=_FLUSH_S)
@@ -164,7 +172,7 @@ class Worker:
         return DataPlane(
             snapshot=lambda: self._snapshot,
             pipeline=pipeline,
-            recorder=_Recorder(self._metrics, self._logs),
+            recorder=_Recorder(self._metrics, self._logs, self._silences),
             tracer=self._tracer,
             clock=self._clocks.monotonic,
             wall_clock=self._clocks.wall,
@@ -179,6 +187,16 @@ class Worker:
         await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))
         self._stand_down(self._settings.grace_s)
 
+    async def _look_for_silence(self) -> None:
+        """Write down from time to time what replicas keep this worker's requests waiting."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            waits = self._silences.look(self._clocks.monotonic())
+            for model in self._snapshot.models.values():
+                for replica in (*model.replicas, *model.ejected):
+                    heard_at = self._silences.heard_at(replica.id)
+                    self._row.note(replica.column, waits.get(replica.id), heard_at)
+
     def _publish(self, message: Publish) -> None:
         snapshot, at = message.snapshot, self._clocks.monotonic()
         models = snapshot.models.values()
@@ -186,6 +204,7 @@ class Worker:
         for outlier in self._standings.take(models, at):
             self._report_outlier(outlier)
         self._metrics.configure(snapshot.models, (r.id for r in replicas), at=at)
+        self._silences.keep_only({r.id for r in replicas})
         self._upstreams.keep_only({(r.host, r.port) for r in replicas})
         self._snapshot = snapshot
         self._published.set()

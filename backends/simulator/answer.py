@@ -6,6 +6,7 @@ for up to that long; the log has the very instant.
 
 import asyncio
 import logging
+from dataclasses import replace
 from functools import partial
 
 from backends.simulator.arrival import Arrival
@@ -75,6 +76,9 @@ class Answer:
     def _submit_prompt(self, number: int) -> None:
         sim, order = self._sim, self._order
         prompt, sampling = order.prompts[number], order.samplings[number]
+        if sim.faults.of_kind("drift") is not None:
+            sampling = replace(sampling, seed=sampling.seed ^ 1)
+        shifted = sim.faults.of_kind("low_logprobs")
         plans = tuple(plan_sequence(prompt, i, sampling) for i in range(order.best_of))
         context = PromptContext(
             order=order,
@@ -85,6 +89,7 @@ class Answer:
             new_id=sim.new_id,
             on_output=self._on_output,
             on_end=self._on_end,
+            logprob_shift=0.0 if shifted is None else -(shifted.s or 1.0),
         )
         request = EngineRequest(
             id=context.request_id,

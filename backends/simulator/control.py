@@ -31,13 +31,13 @@ async def replace_faults(sim: Simulator, _scope: Scope, receive: Receive, send: 
     except ValueError as wrong:
         await send_body(send, 400, encode({"error": str(wrong)}))
         return
-    sim.faults.replace(faults)
+    sim.replace_faults(faults)
     await list_faults(sim, _scope, receive, send)
 
 
 async def clear_faults(sim: Simulator, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer ``DELETE /_sim/faults``."""
-    sim.faults.replace([])
+    sim.replace_faults([])
     await list_faults(sim, scope, receive, send)
 
 

@@ -80,6 +80,8 @@ class Driver:
         self._on_step = on_step
         self._sleep = sleep
         self._work = asyncio.Event()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._sinks: dict[int, Sink] = {}
         self._ended: list[RequestRecord] = []
         """Of requests that were ended from outside while an iteration was under way."""
@@ -118,10 +120,20 @@ class Driver:
         """
         self._note_end(self.engine.stop_sequence(request_id, index))
 
+    def hold(self, *, held: bool) -> None:
+        """Let no iteration begin while ``held``; requests go on being queued."""
+        if held:
+            self._flows.clear()
+        else:
+            self._flows.set()
+
     async def run(self) -> None:
         """Step the engine until cancelled."""
         starts_at = self._clock()
         while True:
+            if not self._flows.is_set():
+                await self._flows.wait()
+                starts_at = self._clock()
             step = self.engine.step(starts_at / self._scale)
             if step is None:
                 if not self.engine.queued:  # what is queued came while this loop was late

@@ -21,6 +21,8 @@ class Scope(StrEnum):
     """One generation request, before its status line."""
     STREAM = "stream"
     """One answer, after ``after_tokens`` tokens were sent."""
+    ENGINE = "engine"
+    """The engine, as long as it is armed; `FaultKind.effect` says to which requests."""
     PROBE = "probe"
     """Other routes."""
     EXIT = "exit"
@@ -47,6 +49,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("eof", Scope.HEAD, "closes the connection before the status line"),
         FaultKind("http_error", Scope.HEAD, "answers `code` (500)"),
         FaultKind("internal_error", Scope.HEAD, "answers 400 for a fault of its own"),
+        FaultKind("refuse", Scope.HEAD, "answers 400 as if the request were wrong"),
         FaultKind("null", Scope.HEAD, "answers 200 `null`, or its like, and shuts down"),
         FaultKind("stall", Scope.STREAM, "sends nothing more, for `s` seconds or for ever"),
         FaultKind(
@@ -76,6 +79,15 @@ KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind(
             "fatal_exit", Scope.STREAM, "the engine dies: one 503, then the server exits"
+        ),
+        FaultKind(
+            "frozen", Scope.ENGINE, "generates nothing more while it is armed; health is good"
+        ),
+        FaultKind("drift", Scope.ENGINE, "generates other text than its siblings"),
+        FaultKind(
+            "low_logprobs",
+            Scope.ENGINE,
+            "log probabilities of completions are lower by `s` (1)",
         ),
         FaultKind("slow_health", Scope.PROBE, "/health takes `s` (10) seconds"),
         FaultKind("empty_metrics", Scope.PROBE, "/metrics is [] after `s` (2) seconds"),

@@ -45,6 +45,8 @@ class PromptContext:
     """Told when the engine is done with the prompt."""
     completion_tokens: int = 0
     cached_tokens: int = 0
+    logprob_shift: float = 0.0
+    """Added to the log probabilities of a completion's tokens."""
 
     @property
     def usage(self) -> Usage:
@@ -177,7 +179,11 @@ class StreamedPrompt:
         if order.logprobs is not None:
             offset = sequence.decoder.shown - len(piece.text)
             columns = completion_logprobs(
-                piece.token_ids, sequence.tokens, offset, order.logprobs
+                piece.token_ids,
+                sequence.tokens,
+                offset,
+                order.logprobs,
+                self._context.logprob_shift,
             )
             extra = (extra[0], encode(columns))
         if order.echo and output.is_first:
@@ -224,7 +230,7 @@ class WholePrompt:
             logprobs = (
                 chat_logprobs(ids, 0, top, nulls=True)
                 if order.chat
-                else completion_logprobs(ids, 0, 0, top)
+                else completion_logprobs(ids, 0, 0, top, context.logprob_shift)
             )
         call = None
         if order.parsed_call and order.tool_call and plan.finish_reason == "stop":

@@ -11,6 +11,8 @@ from backends.simulator.simulator import Simulator
 
 INTERNAL = "CUDA error: an illegal memory access was encountered"
 """A text that no client caused."""
+BLAME = "require temperature >= 0, got temperature=-1"
+"""A text that only a client's mistake should bring."""
 
 
 async def fail_before_head(
@@ -25,6 +27,8 @@ async def fail_before_head(
             await _until_lost(connection)
         case "internal_error":
             await _refuse(refusals.of_fault(INTERNAL), send)
+        case "refuse":
+            await _refuse(refusals.of_fault(BLAME), send)
         case "null":
             await send_body(send, *refusals.death)
             sim.interrupt()

@@ -38,16 +38,19 @@ def _entry(token: int, logprob: float) -> dict[str, object]:
 
 
 def completion_logprobs(
-    tokens: Sequence[int], position: int, offset: int, top: int
+    tokens: Sequence[int], position: int, offset: int, top: int, shift: float = 0.0
 ) -> dict[str, object]:
-    """Describe ``tokens`` in columns; ``offset`` is where their text begins."""
+    """Describe ``tokens`` in columns; ``offset`` is where their text begins.
+
+    ``shift`` is added to the log probability of each.
+    """
     offsets, chosen, texts = [], [], []
     tops: list[dict[str, float]] = []
     for at, token in enumerate(tokens, position):
         best = top_logprobs(token, at, max(1, top))
         text = _spell(token)
         offsets.append(offset)
-        chosen.append(best[0][1])
+        chosen.append(best[0][1] + shift)
         texts.append(text)
         tops.append({_spell(t): p for t, p in best})
         offset += len(text)

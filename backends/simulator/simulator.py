@@ -5,7 +5,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,7 +14,7 @@ from random import Random
 from backends.simulator.dialects import Dialect
 from backends.simulator.driver import Driver
 from backends.simulator.engine import Engine
-from backends.simulator.faults import FaultPlan
+from backends.simulator.faults import Fault, FaultPlan
 from backends.simulator.observations import Observations
 from backends.simulator.outbox import Outbox
 from backends.simulator.requestlog import RequestLog
@@ -61,8 +61,17 @@ class Simulator:
         """Number an engine request; starts at 1 with the process."""
         return next(self._numbers)
 
+    def replace_faults(self, faults: Iterable[Fault]) -> None:
+        """Arm these faults instead; one that freezes the engine does so at once."""
+        self.faults.replace(faults)
+        self._obey_faults()
+
+    def _obey_faults(self) -> None:
+        self.driver.hold(held=self.faults.of_kind("frozen") is not None)
+
     async def run_engine(self) -> None:
         """Step the engine until it dies of a fault, or the caller is cancelled."""
+        self._obey_faults()
         async with asyncio.TaskGroup() as tasks:
             self._engine_task = tasks.create_task(self.driver.run())
 

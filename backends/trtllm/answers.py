@@ -6,6 +6,7 @@ another release must cost a number on a screen, never the replica.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 
@@ -104,6 +105,20 @@ def _kv_event(event_id: int, data: Mapping[str, Any], window_size: int | None) -
         removed=tuple(hashes) if isinstance(hashes, list) else (),
         window_size=window_size,
     )
+
+
+def read_logprobs(body: object) -> tuple[tuple[str, ...], tuple[float, ...]] | None:
+    """Read a completion's tokens and their log probabilities; None where it has none."""
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    first = next(iter(_mappings(choices)), {})
+    columns = _part(first, "logprobs")
+    tokens, logprobs = columns.get("tokens"), columns.get("token_logprobs")
+    if not isinstance(tokens, list) or not isinstance(logprobs, list) or not tokens:
+        return None
+    known = [p for p in logprobs if isinstance(p, int | float) and isfinite(p)]
+    if len(tokens) != len(logprobs) or len(known) != len(logprobs):
+        return None
+    return tuple(map(str, tokens)), tuple(map(float, known))
 
 
 def _block(block: Mapping[str, Any]) -> StoredBlock:

@@ -14,6 +14,7 @@ from backends.trtllm.answers import (
     KvEvent,
     RequestTimings,
     read_kv_events,
+    read_logprobs,
     read_timings,
 )
 from backends.trtllm.era import Era, judge_era
@@ -96,6 +97,21 @@ class TrtllmClient:
             str(card["id"]) for card in cards if isinstance(card, dict) and "id" in card
         )
 
+    async def health_generate(self, *, timeout_s: float) -> None:
+        """Ask ``/health_generate``: one token of a chat, behind all else that runs.
+
+        It has no time limit of its own: it hangs where the engine does.
+
+        Raises:
+            NoSuchRoute: it has no such route.
+            UnexpectedAnswer: nothing was generated.
+        """
+        answer = await self._ask("GET", "/health_generate", timeout_s=timeout_s)
+        if not answer.is_success:
+            kind = NoSuchRoute if answer.status_code == _NOT_FOUND else UnexpectedAnswer
+            what = f"status {answer.status_code}: {_shown(answer)}"
+            raise kind(f"{self._url}/health_generate: {what}")
+
     async def generate(self, model: str, *, timeout_s: float) -> None:
         """Have it generate one token: the only proof that the engine works.
 
@@ -106,6 +122,29 @@ class TrtllmClient:
         request = {"model": model, "prompt": "hi", "max_tokens": 1, "temperature": 0}
         answer = await self._ask("POST", "/v1/completions", json=request, timeout_s=timeout_s)
         self._check(answer, "choices", "no token came of one asked for")
+
+    async def greedy(
+        self, model: str, prompt: str, tokens: int, *, timeout_s: float
+    ) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Complete ``prompt`` greedily; return up to ``tokens`` tokens and their logprobs.
+
+        Raises:
+            NoSuchRoute: it generates nothing.
+            UnexpectedAnswer: it refused, or gave no log probabilities.
+        """
+        request = {
+            "model": model,
+            "prompt": prompt,
+            "max_tokens": tokens,
+            "temperature": 0,
+            "logprobs": 1,
+        }
+        answer = await self._ask("POST", "/v1/completions", json=request, timeout_s=timeout_s)
+        self._check(answer, "choices", "no completion came")
+        found = read_logprobs(_json(answer))
+        if found is None:
+            raise UnexpectedAnswer(f"{self._url}: its completions have no log probabilities")
+        return found
 
     async def embed(self, model: str, *, timeout_s: float) -> None:
         """Have it embed one word: the same proof of a server of embeddings.

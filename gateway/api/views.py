@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gateway.fleet.fleet import Fleet
+from gateway.fleet.fleet import Drift, Fleet
 from gateway.fleet.models import ModelStatus
 from gateway.state.store import Desired, HistoryEntry, ReplicaRecord
 
@@ -46,6 +46,23 @@ class ReplicaSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Starts that failed in a row."""
 
 
+class DriftView(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a replica's answers to golden prompts are from its siblings'."""
+
+    drifts: bool
+    """It drifted in three rounds in a row."""
+    rounds: int
+    """Drifting rounds in a row."""
+    agreement: float | None
+    """Share of its tokens that were its siblings', in the last round; null before the first."""
+    logprob_difference: float | None
+    """Mean absolute difference of log probabilities, in the last round."""
+    compared_at: float | None
+    """Unix seconds."""
+    why_not: str
+    """Why it was left out of the last round; empty if it was not."""
+
+
 class ReplicaDetail(ReplicaSummary, frozen=True, kw_only=True):
     """A replica looked at closely."""
 
@@ -54,6 +71,7 @@ class ReplicaDetail(ReplicaSummary, frozen=True, kw_only=True):
     handle: dict[str, Any]
     """What its launcher finds it by, such as the process id."""
     history: tuple[HistoryEntry, ...]
+    drift: DriftView
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +107,19 @@ def replica_detail(fleet: Fleet, record: ReplicaRecord) -> ReplicaDetail:
         command=record.spec.argv,
         handle=dict(record.handle),
         history=record.history,
+        drift=_drift_view(fleet.drift(record.id)),
+    )
+
+
+def _drift_view(drift: Drift) -> DriftView:
+    figures = drift.figures
+    return DriftView(
+        drifts=drift.drifts,
+        rounds=drift.rounds,
+        agreement=None if figures is None else figures.agreement,
+        logprob_difference=None if figures is None else figures.difference,
+        compared_at=drift.compared_at,
+        why_not=drift.why_not,
     )
 
 

@@ -107,6 +107,28 @@ class EjectKeys(Section):
     """When a greater share of a model's replicas is ejected, ejections are ignored."""
     slow_start_s: Seconds = 30.0
     """A replica that comes back gets its full share after this long."""
+    refused_margin: Share = 0.4
+    """By how much its share of 400s must exceed its siblings' to be suspect; 1: never."""
+
+
+class HangKeys(Section):
+    """When a replica whose health is good hangs, and what is done about it."""
+
+    silent_s: PositiveSeconds | None = 10.0
+    """Nothing came for this long of its requests: it is asked to generate; null: never."""
+    generate_s: PositiveSeconds = 20.0
+    """How long it may take then; a busy one answers late."""
+    restart_trials: Count = 2
+    """Failed trials after which one that runs here is started again; 0: never."""
+
+
+class DriftKeys(Section):
+    """Whether the answers of equal replicas are compared with each other."""
+
+    every_s: PositiveSeconds = 600.0
+    """Between two rounds of golden prompts, of which a busy replica is left out."""
+    action: Literal["report", "drain", "none"] = "report"
+    """What is done about one that drifts in three rounds in a row; none: no rounds."""
 
 
 class LimitKeys(Section):
@@ -222,6 +244,8 @@ class ModelKeys(Section):
     timeouts: TimeoutKeys = TimeoutKeys()
     retry: RetryKeys = RetryKeys()
     eject: EjectKeys = EjectKeys()
+    hang: HangKeys = HangKeys()
+    drift: DriftKeys = DriftKeys()
     limits: LimitKeys = LimitKeys()
     autoscale: AutoscaleKeys = AutoscaleKeys()
     slo: tuple[SloKeys, ...] = (SloKeys(),)

@@ -9,7 +9,13 @@ from gateway.config.models import Model, Section
 from gateway.config.schema import Config
 from gateway.core.hosts import allowed_hosts
 from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
-from gateway.fleet.settings import FleetSettings, ModelSettings
+from gateway.fleet.settings import (
+    DriftAction,
+    DriftRules,
+    FleetSettings,
+    HangRules,
+    ModelSettings,
+)
 
 _MASK = "***"
 
@@ -39,6 +45,8 @@ def model_settings(model: Model) -> ModelSettings:
         retries=Retries(**_shared(model.retry, Retries)),
         ejection=Ejection(**_shared(model.eject, Ejection)),
         resume=model.resume == "text",
+        hang=HangRules(**_shared(model.hang, HangRules)),
+        drift=DriftRules(model.drift.every_s, DriftAction(model.drift.action)),
         overrides=dict(model.overrides),
         sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )

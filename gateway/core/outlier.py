@@ -56,18 +56,25 @@ _MOST_DOUBLINGS = 30
 
 
 class Cause(StrEnum):
-    """Which limit was reached.
+    """Which limit was reached, or what else was found.
 
     The ``reason`` label of ``trtgw_replica_ejections_total``.
     """
 
     CONSECUTIVE = "consecutive"
     FAILURE_SHARE = "failure_share"
+    REFUSED = "refused"
+    """It says of requests that they are wrong when its siblings do not (`core.refusals`)."""
+    HUNG = "hung"
+    """Nothing comes of what it was sent, nor of a probe (`fleet.second_opinions`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A replica that fails requests: to be left out for a while."""
+    """A replica that fails requests: to be left out for a while.
+
+    One that is `Cause.REFUSED` is suspect, no more, until a second opinion was heard.
+    """
 
     replica: ReplicaId
     ejections: int

@@ -74,6 +74,8 @@ class Ejection:
     """Where more of the replicas are ejected, ejections are ignored."""
     slow_start_s: float = 30.0
     """After this long a replica that came back gets all of its share."""
+    refused_margin: float = 0.4
+    """By how much its share of 400s must exceed its siblings' to be suspect; 1: never."""
 
 
 @dataclass(frozen=True, slots=True)

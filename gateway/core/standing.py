@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from backends.replica import ReplicaId
 from gateway.core.outcome import AttemptOutcome
-from gateway.core.outlier import Failures, Outlier, Sign, pause_s
+from gateway.core.outlier import Cause, Failures, Outlier, Sign, pause_s
+from gateway.core.refusals import Refusals
 from gateway.core.snapshot import Ejection, ModelView, ReplicaView
 
 _FIRST_SHARE = 0.1
@@ -51,6 +52,7 @@ class Standings:
         self._warming: dict[ReplicaId, float] = {}
         """Since when."""
         self._begun = False
+        self._refusals = Refusals()
 
     @property
     def ordinary(self) -> bool:
@@ -60,8 +62,10 @@ class Standings:
     def take(self, models: Iterable[ModelView], at: float) -> list[Outlier]:
         """Take up a snapshot; return the outliers that it does not know of."""
         before, self._known = self._known, {}
+        models = tuple(models)
         for model in models:
             self._take_model(model, before, at)
+        self._refusals.take(models)
         self._begun = True
         for standing in (self._out, self._warming):
             for gone in standing.keys() - self._known.keys():
@@ -77,22 +81,32 @@ class Standings:
         began_at: float,
         at: float,
     ) -> Outlier | None:
-        """Note how an attempt ended; return the replica as an outlier if it is left out now.
+        """Note how an attempt ended; return the replica as an outlier if it is one now.
 
-        An attempt that began before the replica was last taken back tells nothing new.
+        It is left out then, unless it is only suspect (`Cause.REFUSED`). An attempt that began
+        before the replica was last taken back tells nothing new.
         """
         known = self._known.get(replica)
         if known is None or replica in self._out or began_at < known.since:
             return None
         found = known.failures.note(sign, outcome)
         if found is None:
-            return None
+            return self._suspect(known, replica, sign, outcome)
         rules = known.failures.rules
         known.in_row = 1 if at - known.since >= rules.max_s else known.in_row + 1
         known.outlier = Outlier(replica, known.ejections, *found)
         self._out[replica] = at + pause_s(rules, known.in_row)
         self._warming.pop(replica, None)
         return known.outlier
+
+    def _suspect(
+        self, known: _Known, replica: ReplicaId, sign: Sign, outcome: AttemptOutcome
+    ) -> Outlier | None:
+        if sign is not Sign.ANSWERED:
+            return None
+        refused = outcome is AttemptOutcome.HTTP_4XX
+        why = self._refusals.note(replica, refused=refused)
+        return None if why is None else Outlier(replica, known.ejections, Cause.REFUSED, why)
 
     def left_out(self, at: float) -> Collection[ReplicaId]:
         """Return the replicas that are left out."""

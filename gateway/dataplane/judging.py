@@ -24,7 +24,7 @@ class Judge:
     on_failure: Callable[[ReplicaView], None]
     """Told of each replica that failed a request."""
     on_outlier: Callable[[Outlier], None]
-    """Told of each replica that is left out from now on."""
+    """Told of each replica that is left out from now on, or suspect."""
     clock: Callable[[], float]
     """The one that the facts of attempts are told in."""
 

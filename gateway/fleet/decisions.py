@@ -11,6 +11,7 @@ from random import Random
 from backends.launcher import Exit, Remedy
 from backends.replica import ReplicaSpec
 from backends.replica import ReplicaState as S
+from gateway.core.outlier import Cause
 from gateway.fleet.settings import ReconcileSettings
 from gateway.state.store import Desired, RecordChanges, ReplicaRecord
 
@@ -29,6 +30,8 @@ class Facts:
     leases: int = 0
     exit: Exit | None = None
     """How it ended; None while it runs."""
+    hung_trials: int = 0
+    """Failed trials after which one that hangs is started again; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,11 @@ def since(record: ReplicaRecord) -> float:
     return record.history[-1].at if record.history else record.created_at
 
 
+def run_of(record: ReplicaRecord) -> tuple[object, ...]:
+    """Tell one run of a replica from the next, and from one under another model."""
+    return record.url, record.handle, record.spec.source
+
+
 def _was_stable(record: ReplicaRecord, at: float, settings: ReconcileSettings) -> bool:
     ready = [e.at for e in record.history if e.state is S.READY]
     starts = [e.at for e in record.history if e.state is S.STARTING]
@@ -151,8 +159,17 @@ def _serving(record: ReplicaRecord, facts: Facts, rules: Rules) -> Action | None
     return _drain_if_unwanted(record, facts, rules)
 
 
-def _unhealthy(record: ReplicaRecord, facts: Facts, rules: Rules) -> Action | None:
+def _ejected(record: ReplicaRecord, facts: Facts, rules: Rules) -> Action | None:
     action = _serving(record, facts, rules)
+    hung = record.ejected_for == Cause.HUNG and facts.hung_trials > 0
+    if action is None and hung and record.failed_trials >= facts.hung_trials:
+        end = Exit(None, "hung", f"it hangs: {record.reason}")
+        return Fail(failure(record, end, facts.at, rules))
+    return action
+
+
+def _unhealthy(record: ReplicaRecord, facts: Facts, rules: Rules) -> Action | None:
+    action = _ejected(record, facts, rules)
     if action is None and facts.at - since(record) >= rules.settings.unhealthy_s:
         end = Exit(None, "unhealthy", f"it stayed unhealthy ({record.reason})")
         return Fail(failure(record, end, facts.at, rules))
@@ -227,7 +244,7 @@ _OWN: Mapping[S, _Decision] = {
     S.LOADING: _loading,
     S.READY: _serving,
     S.UNHEALTHY: _unhealthy,
-    S.EJECTED: _serving,
+    S.EJECTED: _ejected,
     S.DRAINING: _draining,
     S.STOPPING: _stopping,
     S.STOPPED: _stopped,

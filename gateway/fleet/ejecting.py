@@ -12,28 +12,44 @@ from backends.replica import ReplicaState as S
 from gateway.core.outlier import Cause, Outlier, pause_s
 from gateway.core.snapshot import Ejection
 from gateway.fleet.decisions import since
+from gateway.fleet.settings import HangRules
 from gateway.fleet.state import FleetState
 from gateway.state.store import RecordChanges, ReplicaRecord
 
 _JITTER_SHARE = 0.1
 
 
-def ejection(record: ReplicaRecord, rules: Ejection, at: float, rng: Random) -> RecordChanges:
-    """Return what changes when a READY replica is ejected ``at``."""
+CURED = RecordChanges(ejected_for="", failed_trials=0)
+"""What changes when a replica is READY again, or a new process."""
+
+
+def ejection(
+    record: ReplicaRecord, rules: Ejection, at: float, rng: Random, cause: str = ""
+) -> RecordChanges:
+    """Return what changes when a READY replica is ejected ``at`` for ``cause``."""
     served_well = at - since(record) >= rules.max_s
     in_row = 1 if served_well else record.ejected_in_row + 1
     return RecordChanges(
         ejections=record.ejections + 1,
         ejected_in_row=in_row,
         ejected_until=at + _spread_s(in_row, rules, rng),
+        ejected_for=cause,
+        failed_trials=0,
     )
+
+
+def one_more(record: ReplicaRecord) -> RecordChanges:
+    """Return what changes when a replica that was ejected did not generate when asked to."""
+    return RecordChanges(failed_trials=record.failed_trials + bool(record.ejected_for))
 
 
 def longer(record: ReplicaRecord, rules: Ejection, at: float, rng: Random) -> RecordChanges:
     """Return what changes when an ejected replica failed its trial ``at``."""
     in_row = record.ejected_in_row + 1
     return RecordChanges(
-        ejected_in_row=in_row, ejected_until=at + _spread_s(in_row, rules, rng)
+        ejected_in_row=in_row,
+        ejected_until=at + _spread_s(in_row, rules, rng),
+        failed_trials=record.failed_trials + 1,
     )
 
 
@@ -60,13 +76,18 @@ class Ejections:
             return
         if record.ejections != outlier.ejections:  # of a time before it was taken back
             return
-        changes = ejection(record, self._rules(record), self._state.clock(), self._rng)
+        rules, at = self._rules(record), self._state.clock()
+        changes = ejection(record, rules, at, self._rng, outlier.cause)
         self._state.registry.move(record.id, S.EJECTED, outlier.why, **changes)
         self._told(record.id, outlier.cause)
 
     def longer(self, record: ReplicaRecord) -> RecordChanges:
         """Return what changes when ``record``'s replica failed its trial now."""
         return longer(record, self._rules(record), self._state.clock(), self._rng)
+
+    def hang(self, record: ReplicaRecord) -> HangRules:
+        """Return when ``record``'s replica hangs."""
+        return self._state.models.settings_of(record.spec.model).hang
 
     def due_s(self, record: ReplicaRecord) -> float:
         """Return in how many seconds an ejected replica is to be proven, 0 if it is now."""

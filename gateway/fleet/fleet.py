@@ -10,26 +10,26 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from backends.launcher import Launcher, LogLine
-from backends.replica import ReplicaId, ReplicaSpec
-from gateway.core.outlier import Cause, Outlier
+from backends.replica import ReplicaSpec
+from gateway.core.outlier import Outlier
 from gateway.core.snapshot import FleetSnapshot
 from gateway.fleet.decisions import STATIC, Rules
-from gateway.fleet.ejecting import Ejections
+from gateway.fleet.drifting import Drift
 from gateway.fleet.errors import NotPossibleNow
-from gateway.fleet.health import ProbeOutcome
 from gateway.fleet.launching import Launching
 from gateway.fleet.models import ModelStatus
 from gateway.fleet.planning import CreateRequest, Planner, Planning
-from gateway.fleet.prober import Hearers, Probe, Prober
+from gateway.fleet.prober import Probe
 from gateway.fleet.reconciler import Reconciler
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.state import FleetState
 from gateway.fleet.statics import Statics
+from gateway.fleet.watching import Consequences, Findings, Means, Watching
 from gateway.fleet.wishes import Wishes, must_be_ours
 from gateway.state.board import Board
 from gateway.state.store import Desired, Operation, ReplicaRecord, Store
 
-__all__ = ["Dependencies", "Fleet", "ModelStatus"]
+__all__ = ["Dependencies", "Drift", "Fleet", "ModelStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,9 @@ class Dependencies:
     """Unix seconds."""
     rng: Random
     """Makes ids and spreads retries and probes in time."""
-    observe: Callable[[ReplicaId, ProbeOutcome], None]
-    """Told of each probe's outcome."""
-    ejected: Callable[[ReplicaId, Cause], None]
-    """Told of each ejection."""
+    monotonic: Callable[[], float]
+    """Seconds of the clock that the board's instants are on."""
+    findings: Findings
 
 
 class Fleet:
@@ -66,15 +65,13 @@ class Fleet:
         self._wishes = Wishes(state, self._planning, rules)
         self._launching = Launching(state, self._planning, given.launchers, rules)
         self._reconciler = Reconciler(state, self._launching, rules)
-        self._ejections = Ejections(state, given.rng, given.ejected)
-        self._prober = Prober(
-            state.registry,
-            self._ejections,
-            given.probe,
-            settings.probe,
-            rng=given.rng,
-            hearers=Hearers(given.observe, self._statics.discovered),
+        self._watching = Watching(
+            state,
+            Means(given.probe, settings.probe, given.rng, given.monotonic),
+            given.findings,
+            Consequences(self._statics.discovered, self.suspect, self.drain),
         )
+        self._prober = self._watching.prober
         # versions go on from the time: they grow over restarts of the supervisor
         self._snapshot = FleetSnapshot(version=int(given.clock() * 1000))
 
@@ -91,7 +88,7 @@ class Fleet:
     async def run(self) -> None:
         """Probe and reconcile until cancelled; call `start` before."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._prober.run(), name="prober")
+            tasks.create_task(self._watching.run(), name="watching")
             tasks.create_task(self._reconciler.run(), name="reconciler")
 
     async def close(self, *, stop_replicas: bool) -> None:
@@ -112,8 +109,11 @@ class Fleet:
         self._reconciler.wake()  # its process may have ended: then no probe need fail first
 
     def eject(self, outlier: Outlier) -> None:
-        """Give a replica no requests for a while; what was said before is no error."""
-        self._ejections.eject(outlier)
+        """Give a replica no requests for a while; what was said before is no error.
+
+        One that is only suspect is asked first whether it works.
+        """
+        self._watching.eject(outlier)
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each change of any replica."""
@@ -150,6 +150,14 @@ class Fleet:
             UnknownReplica: no record has that id.
         """
         return self._registry.leases(self._registry.find(replica_id))
+
+    def drift(self, replica_id: str) -> Drift:
+        """Return how far its answers are from its siblings'.
+
+        Raises:
+            UnknownReplica: no record has that id.
+        """
+        return self._watching.comparing.of(self._registry.find(replica_id))
 
     async def plan(self, request: CreateRequest) -> ReplicaSpec:
         """Return what `create` would start, and start nothing (``dry_run``).

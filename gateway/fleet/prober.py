@@ -13,7 +13,10 @@ from typing import Protocol
 
 from backends.replica import ReplicaId
 from backends.replica import ReplicaState as S
-from gateway.fleet.ejecting import Ejections
+from gateway.core.drift import GoldenAnswer
+from gateway.core.outlier import Cause
+from gateway.fleet.decisions import run_of
+from gateway.fleet.ejecting import CURED, Ejections, one_more
 from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult, Verdict, judge
 from gateway.fleet.registry import Registry
 from gateway.fleet.settings import ProbeSettings
@@ -26,10 +29,30 @@ _LEAST_PAUSE_S = 0.1
 class Probe(Protocol):
     """Asks one replica how it is."""
 
-    async def __call__(self, url: str, source: str, *, prove: bool) -> ProbeResult:
+    async def __call__(
+        self, url: str, source: str, *, prove: bool, generate_s: float | None = None
+    ) -> ProbeResult:
         """Ask for health and model, with ``prove`` also for its version and one token.
 
         Never raises for what the replica does; ``source`` may be empty where any model will do.
+        ``generate_s``: for the token; None: as long as it is always given.
+        """
+        ...
+
+    async def works(
+        self, url: str, source: str, *, generate_s: float, thoroughly: bool
+    ) -> ProbeResult:
+        """Have it generate: a chat where it has the route for that, else a completion.
+
+        ``thoroughly``: both, several times over. Never raises for what the replica does.
+        """
+        ...
+
+    async def golden(self, url: str, source: str, prompt: str) -> GoldenAnswer:
+        """Return its greedy answer to a prompt, with log probabilities.
+
+        Raises:
+            NotComparable: it gave none.
         """
         ...
 
@@ -122,25 +145,46 @@ class Prober:
         """Probe one replica and move it as the result says."""
         trial = record.state is S.EJECTED and not self._ejections.due_s(record)
         prove = trial or record.state in {S.LOADING, S.UNHEALTHY} or record.dialect is None
-        result = await self._probe(record.url or "", record.spec.source, prove=prove)
+        result = await self._ask(record, prove=prove, trial=trial)
         self._hearers.observe(record.id, result.outcome)
         now = self._registry.get(record.id)
-        if now is None or now.state not in PROBED or _run(now) != _run(record):
+        if now is None or now.state not in PROBED or run_of(now) != run_of(record):
             return
         if result.model is not None and not now.spec.source:
             self._hearers.discovered(now, result.model)
-        changes = RecordChanges(dialect=result.dialect or now.dialect)
-        if now.state is S.LOADING:  # a new process: what another one did is not held against it
-            changes["ejected_in_row"] = 0
-        if trial and now.state is S.EJECTED:
-            verdict = self._judge(self._failed_trials, now, result, trial=True)
-            if verdict.state is S.EJECTED:
-                changes |= self._ejections.longer(now)
-        else:
-            verdict = self._judge(self._failures, now, result, trial=False)
+        trial = trial and now.state is S.EJECTED
+        failures = self._failed_trials if trial else self._failures
+        verdict = self._judge(failures, now, result, trial=trial)
+        changes = self._changes(now, verdict, trial=trial)
+        changes["dialect"] = result.dialect or now.dialect
         if verdict.state is not S.EJECTED:
             self._failed_trials.pop(now.id, None)
         self._registry.move(now.id, verdict.state, verdict.reason, **changes)
+
+    def _changes(
+        self, record: ReplicaRecord, verdict: Verdict, *, trial: bool
+    ) -> RecordChanges:
+        if record.state is S.LOADING:  # what another process did is not held against a new one
+            return CURED | RecordChanges(ejected_in_row=0)
+        if verdict.state is S.READY:
+            return CURED.copy()
+        if trial and verdict.state is S.EJECTED:
+            return self._ejections.longer(record)
+        return one_more(record) if trial or record.state is S.UNHEALTHY else RecordChanges()
+
+    async def _ask(self, record: ReplicaRecord, *, prove: bool, trial: bool) -> ProbeResult:
+        url, source, rules = record.url or "", record.spec.source, self._ejections.hang(record)
+        cause = record.ejected_for
+        hung = prove and cause == Cause.HUNG
+        patience_s = rules.generate_s if hung else None
+        result = await self._probe(url, source, prove=prove, generate_s=patience_s)
+        if trial and cause == Cause.REFUSED and result.outcome is ProbeOutcome.OK:
+            found = await self._probe.works(
+                url, source, generate_s=rules.generate_s, thoroughly=True
+            )
+            if found.outcome is not ProbeOutcome.OK:
+                return found
+        return result
 
     def _judge(
         self,
@@ -169,8 +213,3 @@ class Prober:
         if record is not None and record.state is S.EJECTED:
             return min(pause, self._ejections.due_s(record))
         return pause
-
-
-def _run(record: ReplicaRecord) -> tuple[object, ...]:
-    """Tell one run of a replica from the next, and from one under another model."""
-    return record.url, record.handle, record.spec.source

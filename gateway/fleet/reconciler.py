@@ -104,8 +104,12 @@ class Reconciler:
         self._count()
         for record, end in await self._ends():
             if self._registry.get(record.id) is record and record.id not in self._busy:
-                leases = self._registry.leases(record)
-                facts = Facts(self._state.clock(), leases, end)
+                facts = Facts(
+                    self._state.clock(),
+                    self._registry.leases(record),
+                    end,
+                    self._models.settings_of(record.spec.model).hang.restart_trials,
+                )
                 self._carry_out(record, decide(record, facts, self._rules), tasks)
         await self._state.save()
 

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from backends.replica import ReplicaId, ReplicaSpec, ReplicaState, check_transition
 from gateway.fleet.errors import ReplicaLimit, UnknownReplica
 from gateway.fleet.journal import Journal
-from gateway.state.board import Board, BoardFull
+from gateway.state.board import Board, BoardFull, Silence
 from gateway.state.store import Desired, HistoryEntry, RecordChanges, ReplicaRecord
 
 HISTORY = 50
@@ -135,6 +135,11 @@ class Registry:
     def leases(self, record: ReplicaRecord) -> int:
         """Return the requests that all workers have open on it."""
         return 0 if record.column is None else self._board.load(record.column)
+
+    def silence(self, record: ReplicaRecord) -> Silence:
+        """Return what all workers know of the requests that it has."""
+        column = record.column
+        return Silence(None, 0.0) if column is None else self._board.silence(column)
 
     def _put(self, record: ReplicaRecord) -> None:
         self._records[record.id] = record

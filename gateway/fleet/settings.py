@@ -5,12 +5,42 @@ The configuration converts to these; the fleet never sees the configuration itse
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from backends.simulated import SimulatorOptions
 from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class HangRules:
+    """When a replica hangs, and what is done about it (`fleet.second_opinions`)."""
+
+    silent_s: float | None = 10.0
+    """Seconds for which nothing came of what it was sent until it is suspect; None: never."""
+    generate_s: float = 20.0
+    """Limit of the second opinion, and of trials after it: a busy engine answers late."""
+    restart_trials: int = 2
+    """Failed trials after which one that the gateway runs is started again; 0: never."""
+
+
+class DriftAction(StrEnum):
+    """What is done about replicas whose answers drift from their siblings'."""
+
+    NONE = "none"
+    """They are not compared."""
+    REPORT = "report"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    """Whether and how often replicas are compared (`fleet.drifting`)."""
+
+    every_s: float = 600.0
+    action: DriftAction = DriftAction.REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +66,8 @@ class ModelSettings:
     retries: Retries = field(default_factory=Retries)
     ejection: Ejection = field(default_factory=Ejection)
     resume: bool = False
+    hang: HangRules = field(default_factory=HangRules)
+    drift: DriftRules = field(default_factory=DriftRules)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Options laid over the recipe's, for every replica of this model."""
     sim: SimulatorOptions = field(default_factory=SimulatorOptions)

@@ -2,7 +2,10 @@
 
 A worker writes only its own row, so no write needs a lock and a dead worker's row can be
 cleared whole; load is the sum of a column. One file, mapped by every process: a header, the
-owners of the rows, then ``rows x columns`` int64 counts, row after row.
+owners of the rows, then four tables of ``rows x columns`` int64, row after row: counts, since
+when the oldest of these requests waits, of what kind they are, and when content last came.
+
+Instants are seconds of ``CLOCK_MONOTONIC``, which all processes of a machine share.
 """
 
 import fcntl
@@ -10,16 +13,27 @@ import mmap
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Self
 
-_MAGIC = 0x7472677762726431
+from gateway.core.silence import Waits
+
+_MAGIC = 0x7472677762726432
 _WORD = 8
 _HEADER = 8
 """Words: magic, rows, columns, rows in use, next column; the rest is spare."""
 _ROWS, _COLUMNS, _USED, _NEXT = 1, 2, 3, 4
 _OWNER = 2
 """Words for each row's owner: pid, start ticks."""
+_TABLES = 4
+_WAITS, _KINDS, _HEARD = 1, 2, 3
+_WHOLE, _BEGUN = 1, 2
+"""Bits of a kind (`core.silence.Waits`)."""
+_PER_S = 1_000_000
+"""Instants are kept in whole microseconds; 0 is none."""
 
 
 class BoardMismatch(Exception):  # noqa: N818 - names the condition
@@ -30,15 +44,34 @@ class BoardFull(Exception):  # noqa: N818 - names the condition
     """No row or no column is free."""
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What all workers together know of the requests that a replica has."""
+
+    waits_since: float | None
+    """When the oldest of them was sent; None where there is none."""
+    heard_at: float
+    """When content last came; 0 if it never did."""
+    explained: bool = False
+    """Answers that come whole may fill all its places, and no stream has begun beside them."""
+
+    @property
+    def since(self) -> float | None:
+        """Since when there was something to wait for and nothing came."""
+        return None if self.waits_since is None else max(self.waits_since, self.heard_at)
+
+
 class Row:
-    """One worker's counts; only the worker that claimed it may write them."""
+    """One worker's cells; only the worker that claimed it may write them."""
 
-    __slots__ = ("_cells", "_start", "index")
+    __slots__ = ("_cells", "_start", "_table", "index")
 
-    def __init__(self, cells: memoryview, index: int, start: int) -> None:
+    def __init__(self, cells: memoryview, index: int, start: int, table: int) -> None:
         self.index = index
         self._cells = cells
         self._start = start
+        self._table = table
+        """Words from a cell to the one in the next table."""
 
     def add(self, column: int, delta: int) -> None:
         """Count ``delta`` requests more on the replica of that column."""
@@ -47,6 +80,16 @@ class Row:
     def count(self, column: int) -> int:
         """Return this worker's own requests on the replica of that column."""
         return int(self._cells[self._start + column])
+
+    def note(self, column: int, waits: Waits | None, heard_at: float) -> None:
+        """Write down what this worker knows of the replica of that column."""
+        cell, table = self._start + column, self._table
+        since, kinds = 0.0, 0
+        if waits is not None:
+            since, kinds = waits.since, waits.whole * _WHOLE | waits.begun * _BEGUN
+        self._cells[cell + _WAITS * table] = int(since * _PER_S)
+        self._cells[cell + _KINDS * table] = kinds
+        self._cells[cell + _HEARD * table] = int(heard_at * _PER_S)
 
 
 class Board:
@@ -66,6 +109,7 @@ class Board:
             self.close()
             raise BoardMismatch(f"{path} is no in-flight board of this version")
         self._counts = _HEADER + _OWNER * self.rows
+        self._table = self.rows * self.columns
 
     @classmethod
     def create(cls, path: Path, *, rows: int = 64, columns: int = 1024) -> Self:
@@ -149,6 +193,18 @@ class Board:
         base, span = self._counts, cells[_USED] * width
         return [sum(cells[base + c : base + c + span : width]) for c in columns]
 
+    def silence(self, column: int) -> Silence:
+        """Return what all workers noted of the replica of that column."""
+        waits = [each for each in self._noted(column, _WAITS) if each]
+        kinds = reduce(or_, self._noted(column, _KINDS), 0)
+        heard = max(self._noted(column, _HEARD), default=0)
+        since = min(waits) / _PER_S if waits else None
+        return Silence(since, heard / _PER_S, explained=kinds == _WHOLE)
+
+    def _noted(self, column: int, table: int) -> Sequence[int]:
+        start, width = self._counts + column + table * self._table, self.columns
+        return self._cells[start : start + self._cells[_USED] * width : width].tolist()
+
     def take_column(self, held: Collection[int]) -> int:
         """Choose a column for a new replica: not held, no requests on it, longest unused first.
 
@@ -181,7 +237,7 @@ class Board:
         self._cells[owner + 1] = start_ticks
         self._cells[owner] = pid  # last: a half-written claim has no owner and no counts
         self._cells[_USED] = max(self._cells[_USED], index + 1)
-        return Row(self._cells, index, start)
+        return Row(self._cells, index, start, self._table)
 
     def _clear(self, index: int) -> None:
         self._zero(index)
@@ -192,8 +248,10 @@ class Board:
         self._cells[_USED] = used  # loads read only rows below it: fewer rows, faster sums
 
     def _zero(self, index: int) -> None:
-        start = self._counts + index * self.columns
-        self._map[start * _WORD : (start + self.columns) * _WORD] = bytes(self.columns * _WORD)
+        row = bytes(self.columns * _WORD)
+        for table in range(_TABLES):
+            start = self._counts + table * self._table + index * self.columns
+            self._map[start * _WORD : (start + self.columns) * _WORD] = row
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -206,4 +264,4 @@ class Board:
 
 
 def _size(rows: int, columns: int) -> int:
-    return _WORD * (_HEADER + _OWNER * rows + rows * columns)
+    return _WORD * (_HEADER + _OWNER * rows + _TABLES * rows * columns)

@@ -71,6 +71,10 @@ class ReplicaRecord:
     """How often it was ejected, in all its life."""
     ejected_in_row: int = 0
     """Ejections and failed trials, with no good time between."""
+    ejected_for: str = ""
+    """Why it was ejected (`core.outlier.Cause`), until it is READY again or a new process."""
+    failed_trials: int = 0
+    """Since then: how often it was to generate something and did not."""
     ejected_until: float = 0.0
     """Unix seconds before which an EJECTED replica is not proven."""
     reason: str = ""
@@ -93,6 +97,8 @@ class RecordChanges(TypedDict, total=False):
     ejections: int
     ejected_in_row: int
     ejected_until: float
+    ejected_for: str
+    failed_trials: int
 
 
 class OperationState(StrEnum):

@@ -197,6 +197,28 @@ _FLEET = (
         filler=_SUPERVISOR,
     ),
     Family(
+        "trtgw_replica_suspicions_total", _C, "", ("replica", "reason", "result"),
+        "How often a replica was asked to generate because requests made it suspect, and what"
+        " came of it: works, flows (something came meanwhile), fails, unreachable.",
+        filler=_SUPERVISOR,
+    ),
+    Family(
+        "trtgw_replica_drift_rounds", _G, "", _REPLICA,
+        "Rounds in a row in which its answers to golden prompts drifted from its siblings';"
+        " from 3 on it is reported.",
+        filler=_SUPERVISOR,
+    ),
+    Family(
+        "trtgw_replica_agreement_ratio", _G, "ratio", _REPLICA,
+        "Share of its tokens that were those of its siblings, in the last round.",
+        filler=_SUPERVISOR,
+    ),
+    Family(
+        "trtgw_replica_logprob_difference", _G, "", _REPLICA,
+        "Mean absolute difference of its log probabilities to its siblings', likewise.",
+        filler=_SUPERVISOR,
+    ),
+    Family(
         "trtgw_replica_health_checks_total", _C, "", ("replica", "result"),
         "Probes of a replica.", filler=_SUPERVISOR,
     ),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from backends.replica import ReplicaState
+from gateway.core.drift import Figures
 from gateway.core.outlier import Cause
 from gateway.telemetry.catalogue import CATALOGUE, SIGNALS, Filler
 from gateway.telemetry.series import Registry
@@ -21,6 +22,10 @@ class FleetMetrics:
         self._states = registry.numbers("trtgw_replica_state")
         self._transitions = registry.numbers("trtgw_replica_state_transitions_total")
         self._ejections = registry.numbers("trtgw_replica_ejections_total")
+        self._suspicions = registry.numbers("trtgw_replica_suspicions_total")
+        self._drift_rounds = registry.numbers("trtgw_replica_drift_rounds")
+        self._agreement = registry.numbers("trtgw_replica_agreement_ratio")
+        self._difference = registry.numbers("trtgw_replica_logprob_difference")
         self._checks = registry.numbers("trtgw_replica_health_checks_total")
         self._in_flight = registry.numbers("trtgw_replica_in_flight")
         registry.numbers("trtgw_build_info")[version, revision, python] = 1
@@ -50,6 +55,18 @@ class FleetMetrics:
         """Count one ejection."""
         labels = (replica, cause.value)
         self._ejections[labels] = self._ejections.get(labels, 0) + 1
+
+    def suspected(self, replica: str, cause: Cause, result: str) -> None:
+        """Count one suspicion; ``result`` is a word from the fixed list of opinions."""
+        labels = (replica, cause.value, result)
+        self._suspicions[labels] = self._suspicions.get(labels, 0) + 1
+
+    def compared(self, replica: str, rounds: int, figures: Figures | None) -> None:
+        """Show how a replica stands after it was compared with its siblings, or left out."""
+        self._drift_rounds[replica,] = rounds
+        if figures is not None:
+            self._agreement[replica,] = figures.agreement
+            self._difference[replica,] = figures.difference
 
     def health_check(self, replica: str, result: str) -> None:
         """Count one probe; ``result`` is a word from the prober's fixed list."""

@@ -203,6 +203,7 @@ def _config(folder: Path, urls: Sequence[str], attempts: int) -> dict[str, Any]:
                 # Each request shows its own fate: nobody is left out for what it did to others.
                 "retry": {"attempts": attempts, "budget_share": 1, "budget_min": _OFF},
                 "eject": {"consecutive": _OFF, "over_requests": _OFF, "slow_start_s": 0},
+                "hang": {"silent_s": None},
                 "timeouts": {
                     "connect_s": SILENCE_S,
                     "first_token_s": SILENCE_S,

@@ -8,6 +8,7 @@ from backends.launcher import LogLine
 from backends.plan import Refusal
 from backends.replica import ReplicaSpec, ReplicaState
 from gateway.core.hosts import replica_url
+from gateway.fleet.drifting import Drift
 from gateway.fleet.errors import (
     BadUrl,
     IdempotencyConflict,
@@ -57,6 +58,7 @@ class FakeFleet:
         self.statuses = {name: model(name) for name in models}
         self.known = {}
         self.claims = {}
+        self.drifts = {}
         self.calls = []
         self.log_lines = []
         self.logs_closed = 0
@@ -90,6 +92,10 @@ class FakeFleet:
     def in_flight(self, replica_id):
         self.replica(replica_id)
         return 3
+
+    def drift(self, replica_id):
+        self.replica(replica_id)
+        return self.drifts.get(replica_id, Drift())
 
     async def plan(self, request: CreateRequest):
         status = self._status(request.model)

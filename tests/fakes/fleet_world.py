@@ -10,10 +10,13 @@ from random import Random
 
 from backends.plan import Refusal
 from backends.replica import ReplicaSpec
+from gateway.core.drift import GoldenAnswer
 from gateway.fleet.fleet import Dependencies, Fleet
+from gateway.fleet.golden import NotComparable
 from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult
 from gateway.fleet.planning import CreateRequest
 from gateway.fleet.settings import FleetSettings, ModelSettings, ReconcileSettings
+from gateway.fleet.watching import Findings
 from gateway.state.board import Board
 from gateway.state.memory import MemoryStore
 from gateway.state.store import StoreUnavailable
@@ -63,16 +66,37 @@ class FakeProbe:
     def __init__(self):
         self.answers = {}
         self.asked = []
+        self.patience_s = []
+        """How long each of these was given to generate; None for as long as always."""
+        self.works_at = {}
+        """Answers to `works`, by URL: a result, or what is done to come to one."""
+        self.asked_to_work = []
+        self.golden_at = {}
+        """Golden answers, by URL; a text says why there is none."""
+        self.asked_golden = []
         self.closed = False
 
-    async def __call__(self, url, source, *, prove):
+    async def __call__(self, url, source, *, prove, generate_s=None):
         self.asked.append((url, source, prove))
+        self.patience_s.append(generate_s)
         answer = self.answers.get(url)
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             answer = None
         dialect = "1.2" if prove else None
         return answer or ProbeResult(ProbeOutcome.OK, model=source or "found", dialect=dialect)
+
+    async def works(self, url, source, *, generate_s, thoroughly):
+        self.asked_to_work.append((url, source, generate_s, thoroughly))
+        answer = self.works_at.get(url) or ProbeResult(ProbeOutcome.OK)
+        return await answer() if callable(answer) else answer
+
+    async def golden(self, url, source, prompt):
+        self.asked_golden.append((url, source, prompt))
+        answer = self.golden_at.get(url, GoldenAnswer(("a", "b"), (-0.1, -0.2)))
+        if isinstance(answer, str):
+            raise NotComparable(answer)
+        return answer
 
     async def close(self):
         self.closed = True
@@ -117,6 +141,8 @@ class World:
         self.rng = Random(seed)
         self.observed = []
         self.ejected = []
+        self.doubted = []
+        self.compared = []
 
     async def boot(self):
         """Start the gateway."""
@@ -128,8 +154,13 @@ class World:
             probe=self.probe,
             clock=lambda: self.at,
             rng=self.rng,
-            observe=lambda replica_id, outcome: self.observed.append((replica_id, outcome)),
-            ejected=lambda replica_id, cause: self.ejected.append((replica_id, cause)),
+            monotonic=lambda: self.at,
+            findings=Findings(
+                observe=lambda *told: self.observed.append(told),
+                ejected=lambda *told: self.ejected.append(told),
+                doubted=lambda *told: self.doubted.append(told),
+                compared=lambda *told: self.compared.append(told),
+            ),
         )
         fleet = Fleet(self.settings, given)
         await fleet.start()

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from backends.launcher import LogLine
+from gateway.core.drift import Figures
+from gateway.fleet.drifting import Drift
 from gateway.fleet.errors import FleetError
 from tests.fakes.fleet import FakeFleet, replica
 from tests.gateway.admin_client import admin, events, problem
@@ -39,6 +41,18 @@ def test_one_replica_is_shown_with_plan_and_history(client):
     assert shown["command"][0] == "python"
     assert shown["handle"] == {"pid": 4242}
     assert shown["history"] == [{"at": 1000.0, "state": "pending", "reason": "asked for"}]
+    assert shown["drift"] == {
+        "drifts": False, "rounds": 0, "agreement": None, "logprob_difference": None,
+        "compared_at": None, "why_not": "",
+    }  # fmt: skip
+
+
+def test_a_replica_whose_answers_drift_is_shown_with_the_figures(client, fleet):
+    fleet.drifts["r-1"] = Drift(3, Figures(0.25, 0.75), compared_at=5.0, why_not="busy")
+    assert client.get("/admin/replicas/r-1").json()["drift"] == {
+        "drifts": True, "rounds": 3, "agreement": 0.25, "logprob_difference": 0.75,
+        "compared_at": 5.0, "why_not": "busy",
+    }  # fmt: skip
 
 
 def test_a_replicas_environment_is_never_shown(client):

@@ -25,6 +25,7 @@ from gateway.fleet.settings import (
     ProbeSettings,
     ReconcileSettings,
 )
+from gateway.fleet.watching import Findings
 from gateway.state.board import Board
 from gateway.state.sqlite import SqliteStore
 
@@ -57,8 +58,8 @@ async def host(state, count):
         probe=HttpProbe(SETTINGS.probe),
         clock=time.time,  # noqa: TID251 - this is the composition root
         rng=Random(),
-        observe=lambda *_: None,
-        ejected=lambda *_: None,
+        monotonic=time.perf_counter,
+        findings=Findings(*[lambda *_: None] * 4),
     )
     fleet = Fleet(SETTINGS, given)
     await fleet.start()

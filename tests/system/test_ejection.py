@@ -44,11 +44,16 @@ def calls(replica):
     return sum(item["path"] == CHAT for item in items)
 
 
+def scraped(gateway):
+    """Return all metrics of a gateway."""
+    answer = httpx.get(gateway.admin_url + "/metrics")
+    return Scrape(answer.content, answer.headers["content-type"])
+
+
 def shown(gateway, replica):
     """Return the replica's state, its past, and its ejections as counted."""
     now = gateway.admin(f"/admin/replicas/{replica['id']}")
-    answer = httpx.get(gateway.admin_url + "/metrics")
-    seen, name = Scrape(answer.content, answer.headers["content-type"]), replica["id"]
+    seen, name = scraped(gateway), replica["id"]
     measured = [
         s.labels["state"] for s in seen.all("trtgw_replica_state", replica=name) if s.value
     ]
@@ -125,9 +130,9 @@ async def until_probed(gateway, replica, probes):
     """Have clients keep it busy until so many more probes of it ended; return what they saw."""
 
     def probed():
-        answer = httpx.get(gateway.admin_url + "/metrics")
-        found = Scrape(answer.content, answer.headers["content-type"])
-        return found.total("trtgw_replica_health_checks_total", replica=replica["id"])
+        return scraped(gateway).total(
+            "trtgw_replica_health_checks_total", replica=replica["id"]
+        )
 
     seen, enough = [], probed() + probes
     while probed() < enough:

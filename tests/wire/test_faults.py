@@ -122,3 +122,70 @@ def test_a_dead_engine_falls_silent_and_main_is_unhealthy_for_ever():
                 while True:
                     silent.recv(65536)
             silent.close()
+
+
+def test_a_refusal_blames_the_client_for_nothing(simulator):
+    served = simulator()
+    served.arm({"kind": "refuse"})
+    reply = served.post(COMPLETIONS, WHOLE)
+    assert (reply.status, reply.json["type"]) == (400, "BadRequestError")
+    assert "temperature" in reply.json["message"]
+
+
+def test_a_frozen_engine_generates_nothing_until_it_thaws_and_its_health_is_good(simulator):
+    served = simulator()
+    served.arm({"kind": "frozen"})
+    client = served.raw(COMPLETIONS, STREAM)
+    eventually(lambda: served.get("/_sim/engine").json["queued"], "it waits in the engine")
+    assert served.get("/health").status == 200
+    assert served.get("/v1/models").status == 200
+    assert served.entries()[-1]["tokens_sent"] == 0
+    served.arm()
+    assert b"[DONE]" in read_to_end(client)
+
+
+def test_a_frozen_engine_stands_still_in_the_middle_of_a_stream_too(simulator):
+    served = simulator()
+    client = served.raw(COMPLETIONS, STREAM | {"max_tokens": 2_000})
+    eventually(lambda: served.entries()[-1]["tokens_sent"] > 3, "it streams")
+    served.arm({"kind": "frozen"})
+
+    def stands_still():
+        before = served.entries()[-1]["tokens_sent"]
+        time.sleep(0.1)
+        return served.entries()[-1]["tokens_sent"] == before
+
+    eventually(stands_still, "nothing more comes")
+    assert served.entries()[-1]["tokens_sent"] < 2_000
+    served.arm()
+    assert b"[DONE]" in read_to_end(client)
+
+
+GREEDY = WHOLE | {"temperature": 0, "logprobs": 1}
+
+
+def asked_greedily(served):
+    choice = served.post(COMPLETIONS, GREEDY).json["choices"][0]
+    return choice["text"], choice["logprobs"]["token_logprobs"]
+
+
+def test_a_drifting_replica_says_something_else_each_time_the_same(simulator):
+    served, sibling = simulator(), simulator()
+    alike = asked_greedily(served)
+    assert asked_greedily(sibling) == alike
+    served.arm({"kind": "drift"})
+    drifted = asked_greedily(served)
+    assert drifted[0] != alike[0]
+    assert asked_greedily(served) == drifted
+    served.arm()
+    assert asked_greedily(served) == alike
+
+
+@pytest.mark.parametrize(("fault", "by"), [({}, 1.0), ({"s": 0.25}, 0.25)])
+def test_low_logprobs_are_lower_by_as_much(simulator, fault, by):
+    served = simulator()
+    text, before = asked_greedily(served)
+    served.arm({"kind": "low_logprobs"} | fault)
+    again, after = asked_greedily(served)
+    assert again == text
+    assert [b - a for b, a in zip(before, after, strict=True)] == pytest.approx([by] * 8)

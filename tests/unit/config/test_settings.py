@@ -13,7 +13,7 @@ from gateway.config.settings import (
 )
 from gateway.config.sources import parse_yaml
 from gateway.core.snapshot import Ejection, Limits, Retries, Timeouts
-from gateway.fleet.settings import ModelSettings
+from gateway.fleet.settings import DriftAction, DriftRules, HangRules, ModelSettings
 
 
 def config(text=""):
@@ -35,6 +35,8 @@ def test_a_model_that_says_nothing_gets_the_stages_own_defaults():
         ("limits", Limits),
         ("retry", Retries),
         ("eject", Ejection),
+        ("hang", HangRules),
+        ("drift", DriftRules),
         ("sim", SimulatorOptions),
     ],
 )
@@ -50,7 +52,8 @@ def test_what_is_said_reaches_the_fleet():
     settings = model(
         "{name: a, aliases: [b], source: org/checkpoint, precision: fp8, launcher: sim,"
         " replicas: {min: 1, max: 3, initial: 2}, timeouts: {queue_s: 7}, limits: {n: 2},"
-        " retry: {attempts: 3}, eject: {base_s: 2}, overrides: {max_batch_size: 8},"
+        " retry: {attempts: 3}, eject: {base_s: 2}, hang: {silent_s: null, restart_trials: 0},"
+        " drift: {every_s: 60, action: drain}, overrides: {max_batch_size: 8},"
         " resume: text, sim: {profile: p, seed: 5, faults: ['hang:share=0.1']}}"
     )
     assert settings == ModelSettings(
@@ -58,6 +61,8 @@ def test_what_is_said_reaches_the_fleet():
         static_source="org/checkpoint", precision="fp8", launcher="sim",
         min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2),
         retries=Retries(attempts=3), ejection=Ejection(base_s=2), resume=True,
+        hang=HangRules(silent_s=None, restart_trials=0),
+        drift=DriftRules(60, DriftAction.DRAIN),
         overrides={"max_batch_size": 8},
         sim=SimulatorOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
     )  # fmt: skip

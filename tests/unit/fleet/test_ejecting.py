@@ -202,6 +202,21 @@ async def test_a_restart_of_the_gateway_forgets_no_ejection(world):
     assert fleet.replica(name).state is S.READY
 
 
+async def test_one_whose_trial_finds_another_model_is_out_and_no_panic_brings_it_back(world):
+    fleet, name = await ejected(world)
+    other = ProbeResult(ProbeOutcome.WRONG_MODEL, "it serves b, not a", model="b")
+    world.probe.answers[fleet.replica(name).url] = other
+    assert await probe(world, fleet, name, after_s=6)
+    assert fleet.replica(name).state is S.UNHEALTHY
+    model = fleet.snapshot(TEMPLATE).models["big"]
+    assert (model.replicas, model.ejected, model.can_serve) == ((), (), False)
+    assert await probe(world, fleet, name, after_s=600)
+    assert fleet.replica(name).reason == "it serves b, not a"
+    world.probe.answers.clear()
+    assert await probe(world, fleet, name, after_s=1)
+    assert fleet.replica(name).state is S.READY
+
+
 async def test_a_process_that_is_started_again_begins_anew_but_its_count_goes_on(world):
     fleet, name = await ejected(world)
     del world.host.running[name]

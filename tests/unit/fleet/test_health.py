@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from backends.replica import TRANSITIONS
 from backends.replica import ReplicaState as S
 from gateway.fleet.health import PROBED, ProbeOutcome, ProbeResult, judge, names_model
+from gateway.fleet.settings import ProbeSettings
 
 OK = ProbeResult(ProbeOutcome.OK)
 LATE = ProbeResult(ProbeOutcome.TIMEOUT, "no answer")
@@ -79,3 +80,11 @@ def test_every_verdict_is_a_legal_move(state, outcome, failures, trial):
 )
 def test_a_directory_is_reported_by_its_last_part(reported, source, same):
     assert names_model(reported, source) is same
+
+
+def test_a_ready_replica_is_asked_for_its_model_at_least_every_minute_or_is_out():
+    """However slow its health is: what times out says nothing of the model, and soon ejects."""
+    settings = ProbeSettings()
+    longest_probe_s = 2 * settings.timeout_s  # its health, then its model
+    pause_s = settings.ready_s * (1 + settings.jitter_share)
+    assert settings.failures * (longest_probe_s + pause_s) < 60

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from gateway.core.drift import GoldenAnswer
+from gateway.fleet.golden import NotComparable
 from gateway.fleet.health import ProbeOutcome
 from gateway.fleet.http_probe import HttpProbe
 from gateway.fleet.settings import ProbeSettings
@@ -131,3 +133,80 @@ async def test_what_is_wrong_is_told(server, probe, path, answer, outcome, words
 async def test_a_port_that_refuses_is_still_loading_or_gone(probe):
     result = await probe("http://127.0.0.1:1", "org/m", prove=False)
     assert result.outcome is ProbeOutcome.REFUSED
+
+
+async def opinion(probe, server, *, thoroughly=False):
+    return await probe.works(server.url, "org/m", generate_s=0.5, thoroughly=thoroughly)
+
+
+async def test_a_second_opinion_is_a_chat_that_the_replica_has_with_itself(server, probe):
+    server.answers["/health_generate"] = (200, "Generation health check OK")
+    assert (await opinion(probe, server)).outcome is ProbeOutcome.OK
+    assert server.asked == ["/health_generate"]
+
+
+async def test_without_that_route_it_is_a_completion(server, probe):
+    assert (await opinion(probe, server)).outcome is ProbeOutcome.OK
+    assert server.asked == ["/health_generate", "/v1/completions"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(None, "no answer within 0.5 s"), ((500, "failed: CUDA"), "status 500: failed: CUDA")],
+)
+async def test_a_second_opinion_says_why_nothing_was_generated(server, probe, answer, words):
+    server.answers["/health_generate"] = answer
+    found = await opinion(probe, server)
+    assert found.outcome is ProbeOutcome.NO_GENERATION
+    assert words in found.detail
+
+
+async def test_a_thorough_one_asks_for_both_several_times(server, probe):
+    server.answers["/health_generate"] = (200, "Generation health check OK")
+    assert (await opinion(probe, server, thoroughly=True)).outcome is ProbeOutcome.OK
+    assert server.asked == ["/health_generate", "/v1/completions"] * 3
+    server.answers["/v1/completions"] = (400, "wrong")
+    found = await opinion(probe, server, thoroughly=True)
+    assert found.outcome is ProbeOutcome.NO_GENERATION
+    assert "status 400: wrong" in found.detail
+
+
+async def test_a_second_opinion_of_who_is_gone_is_none(probe):
+    found = await probe.works("http://127.0.0.1:1", "m", generate_s=1, thoroughly=False)
+    assert found.outcome is ProbeOutcome.REFUSED
+
+
+async def test_a_proof_may_be_given_another_limit(server):
+    patient = HttpProbe(ProbeSettings(generate_s=3600))
+    server.answers["/v1/completions"] = None
+    result = await patient(server.url, "org/m", prove=True, generate_s=0.1)
+    assert "no answer within 0.1 s" in result.detail
+    await patient.close()
+
+
+COMPLETED = {
+    "choices": [
+        {"text": "x" * 20, "logprobs": {"tokens": ["x"] * 20, "token_logprobs": [-0.5] * 20}}
+    ]
+}
+
+
+async def test_a_golden_answer_has_up_to_16_tokens_and_their_log_probabilities(server, probe):
+    server.answers["/v1/completions"] = (200, COMPLETED)
+    answer = await probe.golden(server.url, "org/m", "The capital of France is")
+    assert answer == GoldenAnswer(("x",) * 16, (-0.5,) * 16)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404, {"detail": "Not Found"}), "it completes no text"),
+        ((400, "logprobs is not supported"), "gives no log probabilities: .* not supported"),
+        ((200, {"choices": [{"text": "x"}]}), "gives no log probabilities"),
+        (None, "no answer within 0.5 s"),
+    ],
+)
+async def test_a_replica_that_cannot_be_compared_says_why(server, probe, answer, words):
+    server.answers["/v1/completions"] = answer
+    with pytest.raises(NotComparable, match=words):
+        await probe.golden(server.url, "org/m", "hi")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.silence import Waits
 from gateway.state.board import Board, BoardFull, BoardMismatch
 from gateway.state.liveness import is_alive
 
@@ -180,3 +181,45 @@ def test_every_process_sees_the_sum_of_all_and_a_killed_ones_share_is_cleared(bo
     workers[1].wait()
     assert board.clear_dead_rows(is_alive) == [workers[1].pid]
     assert board.load(5) == 1600
+
+
+def test_silence_is_the_longest_wait_that_no_worker_hears_anything_in(board):
+    first, second = board.claim_row(1, 10), board.claim_row(2, 20)
+    assert (board.silence(3).since, board.silence(3).heard_at) == (None, 0.0)
+    first.note(3, Waits(100.5), 0.0)
+    assert board.silence(3).since == 100.5
+    second.note(3, Waits(90.25), 80.0)
+    assert board.silence(3).since == 90.25
+    second.note(3, Waits(90.25), 120.75)
+    assert board.silence(3).since == 120.75, "what another worker hears is progress"
+    assert board.silence(2).since is board.silence(4).since is None
+    second.note(3, None, 120.75)
+    assert board.silence(3).waits_since == 100.5
+    first.note(3, None, 0.0)
+    assert (board.silence(3).since, board.silence(3).heard_at) == (None, 120.75)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "explained"),
+    [("w", True), ("ww", True), ("-w", True), ("-", False), ("b", False), ("wb", False)],
+)
+def test_silence_is_explained_where_answers_come_whole_and_no_stream_has_begun(
+    board, kinds, explained
+):
+    for pid, kind in enumerate(kinds, 1):
+        waits = Waits(5.0, whole=kind == "w", begun=kind == "b")
+        board.claim_row(pid, 1).note(3, waits, 0.0)
+    assert board.silence(3).explained is explained
+
+
+def test_notes_and_counts_of_a_row_are_apart_and_cleared_with_it(board):
+    kept, dead = board.claim_row(1, 1), board.claim_row(2, 2)
+    for column in (0, 15):
+        dead.add(column, 2)
+        dead.note(column, Waits(5.0), 7.0)
+        kept.note(column, Waits(6.0), 1.0)
+    assert board.loads([0, 1, 15]) == [2, 0, 2]
+    board.clear_dead_rows(lambda pid, _: pid == 1)
+    assert board.loads([0, 15]) == [0, 0]
+    for column in (0, 15):
+        assert (board.silence(column).waits_since, board.silence(column).heard_at) == (6.0, 1.0)

@@ -1,4 +1,5 @@
 from backends.replica import ReplicaState
+from gateway.core.drift import Figures
 from gateway.core.outlier import Cause
 from tests.fakes.scrape import no_fleet, scrape
 
@@ -65,3 +66,26 @@ def test_a_forgotten_replica_leaves_no_series():
 def test_the_build_is_shown():
     build = {"version": "1.0", "revision": "abc", "python": "3.11.2"}
     assert scrape().value("trtgw_build_info", **build) == 1
+
+
+def test_suspicions_are_counted_by_what_came_of_them():
+    fleet = no_fleet()
+    for result in ("works", "works", "fails"):
+        fleet.suspected("r1", Cause.HUNG, result)
+    seen, name = scrape(fleet=fleet), "trtgw_replica_suspicions_total"
+    assert seen.value(name, replica="r1", reason="hung", result="works") == 2
+    assert seen.value(name, replica="r1", reason="hung", result="fails") == 1
+
+
+def test_drift_is_shown_as_of_the_last_round_in_which_a_replica_was_compared():
+    fleet = no_fleet()
+    fleet.compared("r1", 2, Figures(0.25, 0.5))
+    fleet.compared("r2", 0, None)
+    seen = scrape(fleet=fleet)
+    assert seen.value("trtgw_replica_drift_rounds", replica="r1") == 2
+    assert seen.value("trtgw_replica_agreement_ratio", replica="r1") == 0.25
+    assert seen.value("trtgw_replica_logprob_difference", replica="r1") == 0.5
+    assert seen.value("trtgw_replica_drift_rounds", replica="r2") == 0
+    assert seen.value("trtgw_replica_agreement_ratio", replica="r2") is None
+    fleet.forget_replica("r1")
+    assert scrape(fleet=fleet).all("trtgw_replica_agreement_ratio") == []

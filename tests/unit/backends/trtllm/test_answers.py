@@ -1,6 +1,12 @@
 import pytest
 
-from backends.trtllm.answers import KvEvent, StoredBlock, read_kv_events, read_timings
+from backends.trtllm.answers import (
+    KvEvent,
+    StoredBlock,
+    read_kv_events,
+    read_logprobs,
+    read_timings,
+)
 
 EVENTS = [
     {"event_id": 0, "data": {"type": "created", "num_blocks_per_cache_level": [9, 0]}},
@@ -56,3 +62,31 @@ def test_what_is_no_event_and_no_request_is_skipped(body):
 def test_a_request_without_parts_has_no_times():
     [timings] = read_timings([{"request_id": 1, "perf_metrics": {"timing_metrics": None}}])
     assert timings.first_token_at is None
+
+
+def completion(**columns):
+    return {"choices": [{"text": "ab", "logprobs": columns}]}
+
+
+def test_log_probabilities_of_a_completion_are_read():
+    body = completion(tokens=["a", "b"], token_logprobs=[-0.5, -1], top_logprobs=None)
+    assert read_logprobs(body) == (("a", "b"), (-0.5, -1.0))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        {"choices": []},
+        {"choices": [{"logprobs": None}]},
+        completion(),
+        completion(tokens=[], token_logprobs=[]),
+        completion(tokens=["a"], token_logprobs=None),
+        completion(tokens=["a"], token_logprobs=[-1, -2]),
+        completion(tokens=["a"], token_logprobs=[None]),
+        completion(tokens=["a", "b"], token_logprobs=[-1, float("nan")]),
+    ],
+)
+def test_what_has_no_log_probability_for_each_token_has_none(body):
+    assert read_logprobs(body) is None

@@ -15,6 +15,7 @@ from backends.process import ProcessLauncher
 from backends.replica import ReplicaId
 from backends.simulated import SimulatorOptions, simulated
 from backends.trtllm.client import (
+    NoSuchRoute,
     TimedOut,
     TrtllmClient,
     UnexpectedAnswer,
@@ -62,6 +63,14 @@ async def test_every_era_is_understood(tmp_path, dialect):
         assert (await client.version()).startswith("1.")
         assert await client.models() == ("org/m",)
         await client.generate("org/m", timeout_s=20)
+        await client.health_generate(timeout_s=20)
+        if dialect in {"1.0", "1.1"}:
+            with pytest.raises(UnexpectedAnswer, match="no completion came; status 400"):
+                await client.greedy("org/m", "hi", 4, timeout_s=20)
+        else:
+            tokens, logprobs = await client.greedy("org/m", "hi", 4, timeout_s=20)
+            assert (len(tokens), len(logprobs)) == (4, 4)
+            assert await client.greedy("org/m", "hi", 4, timeout_s=20) == (tokens, logprobs)
         load = await client.load()
         assert load.running is not None
         assert load.kv_used_share is not None
@@ -170,3 +179,22 @@ async def test_statistics_that_are_no_list_are_none():
 async def test_a_server_info_that_is_no_object_still_tells_the_era():
     async with scripted(server_info=(200, "[]"), version=(404, "")) as client:
         assert await client.era() == "1.2"
+
+
+async def test_health_generate_says_whether_it_is_missing_or_fails():
+    async with scripted() as client:
+        with pytest.raises(NoSuchRoute):
+            await client.health_generate(timeout_s=1)
+    async with scripted(health_generate=(500, "Generation health check failed")) as client:
+        with pytest.raises(UnexpectedAnswer, match="status 500: Generation health") as caught:
+            await client.health_generate(timeout_s=1)
+        assert not isinstance(caught.value, NoSuchRoute)
+    async with scripted(health_generate=60.0) as client:
+        with pytest.raises(TimedOut, match=r"no answer within 0\.01 s"):
+            await client.health_generate(timeout_s=0.01)
+
+
+async def test_a_completion_without_log_probabilities_is_no_greedy_answer():
+    async with scripted(v1__completions=(200, '{"choices":[{"text":"a"}]}')) as client:
+        with pytest.raises(UnexpectedAnswer, match="have no log probabilities"):
+            await client.greedy("m", "p", 4, timeout_s=1)
