@@ -2,9 +2,10 @@
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 Reads do not line up with events: the tail of an unfinished one is kept, and only whole events
-come out. trtllm-serve ends lines with LF; CRLF is understood, a lone CR, which the standard
-also allows, is not. The standard passes over lines of unknown fields: here such a line is an
-event that was damaged, and to pass over that would leave a hole in the answer.
+come out. trtllm-serve ends lines with LF; CRLF is understood. A lone CR ends a line too, as the
+standard has it and as clients read it, but no replica writes it: here it is an event that was
+damaged, and so is a line of an unknown field, which the standard passes over. To pass over
+those would leave a hole in the answer, or hand out what its reader takes for something else.
 """
 
 from gateway.core.errors import UpstreamProtocolError
@@ -13,7 +14,7 @@ DONE = b"[DONE]"
 """Payload with which OpenAI-style servers close a stream."""
 
 DAMAGED = b"?"
-"""Payload of an event with a line of no known field: no reader takes it for JSON."""
+"""Payload of an event that is none of a replica's: no reader takes it for JSON."""
 
 _DATA = b"data:"
 _BEGINS = (b"data: {", b"data: [")
@@ -49,13 +50,13 @@ class SseReader:
             and chunk.startswith(_BEGINS)
             and chunk.endswith(_ENDS)
             and not self._tail
+            and b"\r" not in chunk
         ):
             return [chunk[6:-2]]
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
-            # JSON escapes CR inside strings, so CR LF is always a line end. The LF of a CR at
-            # the very end comes with the next read.
+            # The LF of a CR at the very end comes with the next read.
             chunk = chunk.replace(b"\r\n", b"\n")
         *events, self._tail = chunk.split(b"\n\n")
         if len(self._tail) > self._max_event:
@@ -66,12 +67,14 @@ class SseReader:
 
 
 def _payload(event: bytes) -> bytes:
+    if b"\r" in event:
+        return DAMAGED
     if event.startswith(_DATA) and b"\n" not in event:
         return event[5:].strip(b" ")
-    # Several data lines make one payload. The standard joins them by LF; a space is the same to
-    # JSON and keeps the payload fit to be sent on as one line.
+    # Several data lines make one payload. The standard joins them by LF; a tab is the same to
+    # JSON, which has neither in a string, and keeps the payload fit to be sent on as one line.
     lines = event.split(b"\n")
     if any(line.partition(b":")[0] not in _FIELDS for line in lines):
         return DAMAGED
     data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(_DATA)]
-    return b" ".join(data).strip(b" ")
+    return b"\t".join(data).strip(b" \t")

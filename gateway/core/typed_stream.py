@@ -162,9 +162,7 @@ class TypedStream:
             self.meter.content(_ONE_CHOICE, at)
         self.done = event.last
         self._number = (self._number if event.number is None else event.number) + 1
-        # A CR between two values is a space to JSON and the end of a line to the client.
-        line = event.payload.replace(b"\r", b" ")
-        self._held.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), line))
+        self._held.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), event.payload))
 
     def _ended_early(self) -> UpstreamDisconnected:
         return UpstreamDisconnected(

@@ -195,7 +195,7 @@ def test_what_follows_the_end_is_ignored(protocol):
 
 @every
 def test_none_of_the_replicas_own_lines_reaches_the_client(protocol):
-    body = b'"type":"new.kind",\r"text":"id: 1\\r\\nevent: error\\n\\ndata: {}"'
+    body = b'"type":"new.kind","text":"id: 1\\r\\nevent: error\\n\\ndata: {}"'
     lines = (
         b": comment\nid: 7\nretry: 1\nevent: response.completed\ndata: {\ndata:"
         + body
