@@ -123,6 +123,12 @@ def test_the_number_after_the_events_that_went_out_is_known():
     assert stream.next_number == 9
 
 
+@pytest.mark.parametrize("number", [-1, 2**53 + 1, 10**4000])
+def test_what_is_no_number_of_an_event_is_refused(number):
+    with pytest.raises(UpstreamProtocolError):
+        new("response").feed(event("new.kind", sequence_number=number), 0.0)
+
+
 ERRORS = [
     event("error", message="CUDA", code="x"),
     event("error", error={"message": "CUDA"}),
