@@ -16,6 +16,9 @@ DONE = b"[DONE]"
 DAMAGED = b"?"
 """Payload of an event that is none of a replica's: no reader takes it for JSON."""
 
+MOST_HELD_BYTES = 64 << 20
+"""Of events that a stream holds back until its first content: a few of the longest."""
+
 _DATA = b"data:"
 _BEGINS = (b"data: {", b"data: [")
 _ENDS = (b"}\n\n", b"]\n\n")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
 from gateway.core.messages import MessageEvents
 from gateway.core.responses import ResponseEvents
+from gateway.core.sse import MOST_HELD_BYTES
 from gateway.core.typed_stream import TypedStream
 from tests.unit.core.typed_transcripts import (
     BLOCK,
@@ -102,6 +103,17 @@ def test_nothing_goes_out_before_the_first_content(protocol):
     assert len(events(out)) == len(events(START[protocol])) + 1
     assert stream.feed(CONTENT[protocol], 4.0) != b""
     assert stream.meter.gaps_s == [2.0]
+
+
+@every
+def test_what_is_held_back_for_the_first_content_is_bounded(protocol):
+    stream, more = new(protocol), event("new.kind", text="x" * (1 << 20))
+    fed = 0
+    with pytest.raises(UpstreamProtocolError, match="too much without any content"):
+        while fed <= MOST_HELD_BYTES:
+            assert stream.feed(more, 0.0) == b""
+            fed += len(more)
+    assert MOST_HELD_BYTES - 2 * len(more) < fed
 
 
 @every
