@@ -59,8 +59,7 @@ class SseReader:
         if self._tail:
             chunk = self._tail + chunk
         if b"\r" in chunk:
-            # The LF of a CR at the very end comes with the next read.
-            chunk = chunk.replace(b"\r\n", b"\n")
+            chunk = _ended_by_lf(chunk)
         *events, self._tail = chunk.split(b"\n\n")
         if len(self._tail) > self._max_event:
             raise UpstreamProtocolError(
@@ -69,9 +68,16 @@ class SseReader:
         return [payload for event in events if (payload := _payload(event))]
 
 
+def _ended_by_lf(text: bytes) -> bytes:
+    """Return ``text`` with LF for CR LF, and for any other CR a line that is none.
+
+    A CR at the very end stays: its LF may come with the next read.
+    """
+    text = text.replace(b"\r\n", b"\n")
+    return text[:-1].replace(b"\r", b"\n%b\n" % DAMAGED) + text[-1:]
+
+
 def _payload(event: bytes) -> bytes:
-    if b"\r" in event:
-        return DAMAGED
     if event.startswith(_DATA) and b"\n" not in event:
         return event[5:].strip(b" ")
     # Several data lines make one payload. The standard joins them by LF; a tab is the same to

@@ -51,6 +51,7 @@ def test_any_bytes_cut_anywhere_give_the_same_events(wire, data):
         (b'data: {"a":1\r}\n\n', [DAMAGED]),  # the client's line would end there
         (b": note\rdata: x\n\ndata: y\n\n", [DAMAGED, b"y"]),  # and another begin
         (b"data: x\r\r\n\n", [DAMAGED]),
+        (b"data: x\r\n\r\r\ndata: y\n\n", [b"x", DAMAGED, b"y"]),
         (b"datax: x\n\n", [DAMAGED]),
         (b"garbage\n\n", [DAMAGED]),
         (b"\xe4ata: x\n\ndata: y\n\n", [DAMAGED, b"y"]),
