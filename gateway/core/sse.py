@@ -20,7 +20,7 @@ MOST_HELD_BYTES = 64 << 20
 """Of events that a stream holds back until its first content: a few of the longest."""
 
 _DATA = b"data:"
-_CR = ord("\r")
+_CR, _LF = b"\r\n"
 """A number is looked for ten times as fast as the byte."""
 _BEGINS = (b"data: {", b"data: [")
 _ENDS = (b"}\n\n", b"]\n\n")
@@ -31,11 +31,13 @@ _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
 class SseReader:
     """Feed bytes, get the ``data`` payload of each event that became complete."""
 
-    __slots__ = ("_max_event", "_tail")
+    __slots__ = ("_max_event", "_size", "_tail")
 
     def __init__(self, *, max_event: int = 16 << 20) -> None:
         """Refuse events longer than ``max_event`` bytes."""
-        self._tail = b""
+        self._tail: list[bytes] = []
+        """What came of an event that is not whole."""
+        self._size = 0
         self._max_event = max_event
 
     @property
@@ -58,12 +60,15 @@ class SseReader:
             and _CR not in chunk
         ):
             return [chunk[6:-2]]
-        if self._tail:
-            chunk = self._tail + chunk
-        if _CR in chunk:
-            chunk = _ended_by_lf(chunk)
-        *events, self._tail = chunk.split(b"\n\n")
-        if len(self._tail) > self._max_event:
+        after_cr = bool(self._tail) and self._tail[-1].endswith(b"\r")
+        self._tail.append(chunk)
+        self._size += len(chunk)
+        events: list[bytes] = []
+        # Else nothing ends here: an endless line is not looked through each time.
+        if _LF in chunk or _CR in chunk or after_cr:
+            *events, rest = _ended_by_lf(b"".join(self._tail)).split(b"\n\n")
+            self._tail, self._size = [rest] if rest else [], len(rest)
+        if self._size > self._max_event:
             raise UpstreamProtocolError(
                 f"the replica sent an event of over {self._max_event} bytes"
             )
@@ -75,6 +80,8 @@ def _ended_by_lf(text: bytes) -> bytes:
 
     A CR at the very end stays: its LF may come with the next read.
     """
+    if _CR not in text:
+        return text
     text = text.replace(b"\r\n", b"\n")
     return text[:-1].replace(b"\r", b"\n%b\n" % DAMAGED) + text[-1:]
 

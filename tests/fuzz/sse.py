@@ -142,7 +142,7 @@ def _bounded(parts: list[bytes]) -> None:
             reader.feed(part)
         except UpstreamError:
             return
-        assert len(reader._tail) <= _TAIL_BYTES
+        assert sum(map(len, reader._tail)) == reader._size <= _TAIL_BYTES
 
 
 def _decodes(asked: Asked, whole: Read, shown: Told) -> None:

@@ -110,7 +110,6 @@ def _with_all_around(data, headers, *, most):
 
 
 UNDONE = [
-    ("sse", "cr_cr_lf", sse, "_ended_by_lf", _with_lone_cr),
     ("sse", "cr_between_values", sse, "_ended_by_lf", _with_lone_cr),
     ("sse", "cr_after_a_comment", sse, "_ended_by_lf", _with_lone_cr),
     ("sse", "line_end_in_a_string", sse, "_payload", _joined_by_space),

@@ -68,6 +68,16 @@ def test_a_line_end_that_got_into_a_string_is_not_mended():
         msgspec.json.decode(payload)
 
 
+def test_a_line_is_looked_through_once_however_long_it_is():
+    reader = SseReader()
+    pieces = [b"data: ", *[b"x" * 7] * 1000]
+    for piece in pieces:
+        assert reader.feed(piece) == []
+    assert reader._tail == pieces  # not joined, so not copied
+    assert reader.feed(b"\n\ndata: y") == [b"x" * 7000]
+    assert reader.unfinished
+
+
 def test_an_event_that_never_ends_is_refused():
     reader = SseReader(max_event=10)
     assert reader.feed(b"data: 1234") == []
