@@ -6,6 +6,7 @@ opened.
 
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -41,6 +42,7 @@ from gateway.state.hub import Hub
 from gateway.state.liveness import is_alive
 from gateway.state.sqlite import SqliteStore, StoreInUse, StoreTooNew, StoreUnreadable
 from gateway.state.store import StoreUnavailable
+from gateway.telemetry.clocks import Clocks
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.fleet_metrics import FleetMetrics
 from gateway.telemetry.logs import Logs, start_logs
@@ -130,7 +132,8 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
     metrics = FleetMetrics(
         version=VERSION, revision=_revision(), python=platform.python_version()
     )
-    fleet = _fleet(config, opened, host, metrics, rng=rng, clock=wall_clock)
+    steady = Clocks(time.monotonic, wall_clock).steady()
+    fleet = _fleet(config, opened, host, metrics, rng=rng, clock=steady)
     generation = f"{rng.getrandbits(_RANDOM_BITS):016x}"
     hub = Hub(generation, on_failed=fleet.suspect, on_ejected=fleet.eject)
     return Assembly(

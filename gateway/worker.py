@@ -32,6 +32,8 @@ from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
+from gateway.dataplane.placing import Placing
+from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
@@ -153,16 +155,12 @@ class Worker:
             give_back=leases.give_back,
             queued=self._metrics.queued,
         )
-        pipeline = Pipeline(
-            leases=leases,
-            picker=WeightedPick([(LeastInFlight(), 1.0)], rng),
-            upstream=self._upstreams.get,
-            judge=Judge(
-                self._standings, self._report, self._report_outlier, self._clocks.monotonic
-            ),
-            clock=self._clocks.monotonic,
-            admission=admission,
-        )
+        clock = self._clocks.monotonic
+        judge = Judge(self._standings, self._report, self._report_outlier, clock)
+        picker = WeightedPick([(LeastInFlight(), 1.0)], rng)
+        quarantine = Quarantine(clock)
+        placing = Placing(leases, picker, judge, admission, quarantine, clock)
+        pipeline = Pipeline(placing, self._upstreams.get, judge, quarantine, clock)
         return DataPlane(
             snapshot=lambda: self._snapshot,
             pipeline=pipeline,

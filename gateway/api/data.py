@@ -17,15 +17,15 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Scope, Send
 
+from gateway.core.error_shapes import body_of
 from gateway.core.errors import (
     GatewayError,
     GatewayInternal,
     MethodNotAllowed,
     ModelNotFound,
     RouteNotFound,
-    error_body,
 )
-from gateway.core.operation import POSTED, RESPONSE_ID, RETRIEVE, STORED
+from gateway.core.operation import POSTED, RESPONSE_ID, RETRIEVE, STORED, ErrorShape
 from gateway.core.snapshot import FleetSnapshot, ModelView
 from gateway.dataplane import gate
 from gateway.dataplane.handler import DataPlane, Handler
@@ -232,5 +232,7 @@ def _broken(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 def _rendered(failure: GatewayError) -> Response[bytes]:
     return Response(
-        error_body(failure), status_code=failure.status, media_type="application/json"
+        body_of(failure, ErrorShape.CHUNK),
+        status_code=failure.status,
+        media_type="application/json",
     )

@@ -47,8 +47,7 @@ _UNUSED: tuple[KeyPath, ...] = (
 )
 _UNUSED_OF_MODELS: tuple[KeyPath, ...] = (
     *((key,) for key in ("autoscale", "slo", "routing")),
-    *((key,) for key in ("split", "shadow", "fallback", "resume")),
-    ("timeouts", "write_s"),
+    *((key,) for key in ("split", "shadow", "fallback")),
 )
 
 

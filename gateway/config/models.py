@@ -56,7 +56,7 @@ class TimeoutKeys(Section):
     connect_s: PositiveSeconds = 1.0
     """To connect to a replica."""
     write_s: PositiveSeconds = 5.0
-    """To send the request to a replica."""
+    """How long a replica may leave a request unread."""
     first_token_s: PositiveSeconds = 60.0
     """From the request's end to the first token."""
     first_token_per_1k_tokens_s: Seconds = 0.5
@@ -86,6 +86,8 @@ class RetryKeys(Section):
     """Retries that may fail, as a share of requests; one that is answered costs nothing."""
     budget_min: Count = 3
     """Retries that may fail at the start, before requests have earned any."""
+    quarantine_s: Seconds = 600.0
+    """How long a request is refused of which three replicas died in a row; 0: never."""
 
 
 class EjectKeys(Section):
@@ -232,7 +234,7 @@ class ModelKeys(Section):
     fallback: tuple[ModelName, ...] = ()
     """Models that answer when this one cannot."""
     resume: Literal["text"] | None = None
-    """text: a broken stream is continued by another replica."""
+    """text: a completion whose replica is lost goes on at another one."""
     sim: SimKeys = SimKeys()
 
 

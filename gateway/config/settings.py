@@ -38,6 +38,7 @@ def model_settings(model: Model) -> ModelSettings:
         limits=limits(model),
         retries=Retries(**_shared(model.retry, Retries)),
         ejection=Ejection(**_shared(model.eject, Ejection)),
+        resume=model.resume == "text",
         overrides=dict(model.overrides),
         sim=SimulatorOptions(**_shared(model.sim, SimulatorOptions)),
     )

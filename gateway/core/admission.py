@@ -1,14 +1,14 @@
 """Who waits for a replica with room, in which order, and who is turned away at once.
 
 Rule: whoever cannot be served in time is told so now and not when its time is over: a client
-that waits in vain costs as much as one that is served, and comes back. The line is bounded.
+that waits in vain costs as much as one that is served, and comes back. The queue is bounded.
 """
 
 from bisect import insort
 from collections import deque
 from random import Random
 
-from gateway.core.errors import Overloaded
+from gateway.core.errors import Overloaded, QueueTimeout
 
 DEFAULT_PRIORITY = 5
 MOST_PRIORITY = 9
@@ -21,26 +21,27 @@ _SOONEST_S, _LATEST_S = 1.0, 60.0
 _SPREAD = 0.25
 
 
-class QueueTimeout(Overloaded):
-    """It waited, or would have waited, longer than it may."""
-
-    rejection = "queue_timeout"
-
-
 class Waiter:
     """A request that waits for room."""
 
-    __slots__ = ("came_at", "priority", "slots", "until")
+    __slots__ = ("came_at", "picky", "priority", "slots", "until")
 
-    def __init__(self, *, priority: int, slots: int, came_at: float, until: float) -> None:
-        """Wait ``until`` then at most, for so many ``slots`` of one replica."""
+    def __init__(
+        self, *, priority: int, slots: int, came_at: float, until: float, picky: bool = False
+    ) -> None:
+        """Wait ``until`` then at most, for so many ``slots`` of one replica.
+
+        One that is ``picky`` can go to some of its model's replicas only: where these are full
+        there may be room for those behind it.
+        """
         self.priority = priority
         self.slots = slots
         self.came_at = came_at
         self.until = until
+        self.picky = picky
 
 
-class Line:
+class Queue:
     """The requests of one model that wait, in the order in which they are served.
 
     By priority, and among equals first come, first served.
@@ -57,16 +58,19 @@ class Line:
         """Return how many wait."""
         return len(self._waiters)
 
-    @property
-    def first(self) -> Waiter | None:
-        """Who is served next; nobody passes them, or a large request would wait for ever."""
-        return self._waiters[0] if self._waiters else None
+    def first(self, most: int) -> list[Waiter]:
+        """Return who is served next, in order, ``most`` of them at most.
+
+        Nobody may be given a place that one before could take once it is large enough: a large
+        request would wait for ever.
+        """
+        return self._waiters[:most]
 
     def join(self, waiter: Waiter, at: float) -> Waiter | None:
         """Let ``waiter`` wait; return who had to leave for it.
 
         Raises:
-            Overloaded: the line is full of others as urgent, or too slow for ``waiter``.
+            Overloaded: the queue is full of others as urgent, or too slow for ``waiter``.
         """
         wait_s = self.expected_s(waiter.priority, waiter.slots, at)
         if wait_s is not None and at + wait_s > waiter.until:
@@ -86,7 +90,7 @@ class Line:
             self._see_whether_it_is_empty()
 
     def serve(self, waiter: Waiter, at: float) -> None:
-        """Let ``waiter``, who found room, go out of the line."""
+        """Let ``waiter``, who found room, go."""
         self._waiters.remove(waiter)
         self._served.append((at, waiter.slots))
         self._see_whether_it_is_empty()

@@ -23,6 +23,7 @@ from gateway.core.responses import (
     read_response,
     read_stored,
 )
+from gateway.core.resume import Progress, ResumableStream
 from gateway.core.stream import AnswerStream
 from gateway.core.timing import StreamMeter
 from gateway.core.typed_stream import TypedStream
@@ -109,9 +110,17 @@ class StreamReader(Protocol):
 
 
 def stream_reader(
-    request: InferenceRequest, naming: Naming, replica: ReplicaId
+    request: InferenceRequest,
+    naming: Naming,
+    replica: ReplicaId,
+    progress: Progress | None = None,
 ) -> StreamReader:
-    """Return what reads the stream with which ``replica`` answers ``request``."""
+    """Return what reads the stream with which ``replica`` answers ``request``.
+
+    It goes on from ``progress``, where that is given.
+    """
+    if progress is not None:
+        return ResumableStream(request, _identity(request, naming), progress)
     return _STREAMS[request.operation.form](request, naming, replica)
 
 

@@ -12,9 +12,10 @@ from gateway.core.field_tables import ACCEPTED, field_of
 from gateway.core.fields import DIALECTS, Missing
 from gateway.core.operation import CHAT, Operation
 from gateway.core.request import InferenceRequest
-from gateway.core.splice import splice
+from gateway.core.splice import UNCHANGED, Edits, splice
 
 _USAGE = b'{"include_usage":true}'
+_COUNTS = b'{"include_usage":true,"continuous_usage_stats":true}'
 _ASKS = (Raw(_USAGE), Raw(b'{"include_usage": true}'))
 """What most clients send."""
 _OPTIONS = msgspec.json.Decoder(dict[str, Raw])
@@ -68,7 +69,7 @@ def unsupported(
 
 
 def body_for(
-    request: InferenceRequest, *, source: str, dialect: str
+    request: InferenceRequest, *, source: str, dialect: str, changed: Edits = UNCHANGED
 ) -> tuple[bytes | memoryview, ...]:
     """Return the JSON body that a replica of ``dialect`` gets, in pieces.
 
@@ -81,13 +82,14 @@ def body_for(
     * A limit of tokens has one name, where the client set one or the configuration does.
     * The cache is asked to keep tenants apart, where it can.
     * A stored response that it goes on from has the replica's own id.
+    * Whatever is in ``changed``.
 
     Where nothing is changed, the body itself is the only piece; without a body there is none.
     """
     operation, place, body = request.operation, era(dialect), request.body
     if not body.data:
         return ()
-    edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
+    edits: dict[str, bytes | None] = {**dict.fromkeys(request.unsent), **changed}
     inserted: list[bytes] = []
     if not (request.common or ACCEPTED[operation.name][place].issuperset(body.fields)):
         edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))
@@ -136,6 +138,10 @@ def _ask_for_usage(
     request: InferenceRequest, edits: dict[str, bytes | None], inserted: list[bytes]
 ) -> None:
     raw = request.fields.get("stream_options")
+    if request.counted:
+        edits.update(dict.fromkeys({"stream_options"} & request.body.fields.keys()))
+        inserted.append(b'"stream_options":' + _COUNTS)
+        return
     if raw is None:
         if "stream_options" in request.body.fields:
             edits["stream_options"] = _USAGE

@@ -7,8 +7,6 @@ shapes. Codes and types: interfaces, "Data port".
 from enum import StrEnum
 from typing import ClassVar, Self
 
-import msgspec
-
 from gateway.core.outcome import AttemptOutcome, Outcome
 
 
@@ -177,10 +175,24 @@ class ReplicaBusy(UpstreamError):  # noqa: N818
     attempt_outcome = AttemptOutcome.HTTP_4XX
 
 
+class Quarantined(GatewayError):  # noqa: N818
+    """Replicas died of this very request: it is sent to no more of them for a while."""
+
+    status = 502
+    code = "request_quarantined"
+    outcome = Outcome.REJECTED
+    client_may_retry = False
+    rejection = "quarantined"
+
+
 class UpstreamConnectFailed(UpstreamError):  # noqa: N818
     """No connection to the replica could be made; it never saw the request."""
 
     attempt_outcome = AttemptOutcome.CONNECT_ERROR
+
+
+class UpstreamUnresolved(UpstreamConnectFailed):
+    """The replica's host has no address: the name service's fault, not the replica's."""
 
 
 class UpstreamDisconnected(UpstreamError):  # noqa: N818
@@ -241,6 +253,12 @@ class Overloaded(GatewayError):  # noqa: N818
     rejection = "queue_full"
 
 
+class QueueTimeout(Overloaded):
+    """It waited, or would have waited, longer than it may."""
+
+    rejection = "queue_timeout"
+
+
 class ModelLoading(Overloaded):
     """The model's replicas are on their way, none is ready."""
 
@@ -262,36 +280,3 @@ class ShuttingDown(GatewayError):  # noqa: N818
     code = "server_shutting_down"
     outcome = Outcome.SHUTDOWN
     rejection = "draining"
-
-
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_FIRST_SERVER_ERROR = 500
-
-
-def error_type(status: int) -> str:
-    """Return OpenAI's ``type`` for a status."""
-    default = "server_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
-    return _TYPES.get(status, default)
-
-
-def described(error: GatewayError) -> dict[str, str | None]:
-    """Return OpenAI's ``error`` object for ``error``."""
-    return {
-        "message": str(error),
-        "type": error_type(error.status),
-        "param": error.param,
-        "code": error.code,
-    }
-
-
-def error_body(error: GatewayError) -> bytes:
-    """Render ``error`` as the JSON body that OpenAI's SDKs understand."""
-    return msgspec.json.encode({"error": described(error)})
-
-
-def error_event(error: GatewayError) -> bytes:
-    """Render ``error`` as the last event of a stream: both OpenAI SDKs raise on it.
-
-    No ``[DONE]`` follows: a reader that knows only that mark must not take it for success.
-    """
-    return b"data: " + error_body(error) + b"\n\n"

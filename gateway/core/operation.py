@@ -53,6 +53,8 @@ class Operation:
     """``object`` of a streamed chunk."""
     form: Form = Form.CHOICES
     streams: bool = True
+    generates: bool = True
+    """A replica's engine works for it; what does not need not wait for room."""
     errors: ErrorShape = ErrorShape.CHUNK
     since: str = "1.0"
     """First dialect that may have the route: most of those that came later need a flag too."""
@@ -122,6 +124,7 @@ RETRIEVE = Operation(
     method="GET",
     form=Form.STORED,
     streams=False,
+    generates=False,
     since="1.2",
 )
 DELETE = Operation(
@@ -130,6 +133,7 @@ DELETE = Operation(
     method="DELETE",
     form=Form.DELETED,
     streams=False,
+    generates=False,
     since="1.2",
 )
 EMBEDDINGS = Operation(
@@ -158,6 +162,7 @@ TOKENIZE = Operation(
     path="/tokenize",
     form=Form.TOKENS,
     streams=False,
+    generates=False,
     since="main",
     upstream_path="/_internal/tokenize",
     prompt=("prompt",),

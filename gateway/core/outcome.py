@@ -56,6 +56,8 @@ class AttemptFacts(msgspec.Struct):
     """Time to connect; None when a pooled connection was used."""
     first_content_at: float | None = None
     error_code: str | None = None
+    resumed_after: int | None = None
+    """Content events that other attempts had brought, where it went on with their stream."""
 
 
 class RequestFacts(msgspec.Struct):
@@ -83,8 +85,12 @@ class RequestFacts(msgspec.Struct):
     The ``reason`` label of ``trtgw_rejections_total``.
     """
     body_read_at: float = 0.0
+    queued_s: float = 0.0
+    """Spent waiting for a replica with room, over all attempts."""
     sent_at: float | None = None
     """When the first attempt's request was written."""
+    overhead_s: float | None = None
+    """The gateway's own time up to then: since the body was read, without the wait for room."""
     first_content_at: float | None = None
     """Arrival of the bytes that hold the first content; only for streams."""
     last_content_at: float | None = None

@@ -16,6 +16,7 @@ from gateway.core.errors import (
     GatewayError,
     ReplicaBusy,
     Source,
+    UpstreamUnresolved,
 )
 from gateway.core.outcome import AttemptOutcome
 from gateway.core.snapshot import Ejection
@@ -42,6 +43,7 @@ _OF_OUTCOMES: Mapping[AttemptOutcome, Sign] = {
 }
 _OF_FAILURES: Mapping[type[GatewayError], Sign] = {
     ReplicaBusy: Sign.NONE,
+    UpstreamUnresolved: Sign.NONE,
     # Of an answer that comes whole nobody can tell a long one from none.
     DeadlineExceeded: Sign.SOFT,
     # Its tokens came: it was only long.

@@ -19,7 +19,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     replica: ReplicaView
     in_flight: int
-    """Requests that all workers of this gateway have open on it."""
+    """Sequences that all workers of this gateway have open on it."""
     share: float = 1.0
     """Of the load that any other gets, above 0: less while it comes back."""
 

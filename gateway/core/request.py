@@ -69,6 +69,8 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     cache_salt: str | None
     """Keeps the prompt's share of a replica's cache apart from that of other tenants."""
+    counted: bool = False
+    """Its stream is to tell with each event how many tokens came so far."""
     refers_to: StoredResponse | None = None
     """A stored response that it is about: no replica but the one that keeps it can serve it."""
 

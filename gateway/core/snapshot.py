@@ -54,6 +54,8 @@ class Retries:
     """Retries that may fail, as a share of requests (`core.retry`)."""
     budget_min: int = 3
     """Retries that may fail before any request has earned one."""
+    quarantine_s: float = 600.0
+    """How long a request that replicas die of is refused (`core.poison`); 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class ModelView:
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)
     ejection: Ejection = field(default_factory=Ejection)
+    resume: bool = False
+    """A stream whose replica is lost goes on at another one, where it can (`core.resume`)."""
 
     @property
     def can_serve(self) -> bool:

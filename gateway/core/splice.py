@@ -4,6 +4,7 @@ Rule: a large body is never copied: what goes out are pieces of it, with the cha
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gateway.core.body import Body
 
@@ -13,6 +14,7 @@ _COMMA = ord(",")
 
 Edits = Mapping[str, bytes | None]
 """JSON text for all fields of a name; None takes them out."""
+UNCHANGED: Edits = MappingProxyType({})
 
 
 def splice(

@@ -1,4 +1,4 @@
-"""Give each request a place at a replica with room; where none has, let it wait in line.
+"""Give each request a place at a replica with room; where none has, let it wait in a queue.
 
 Rule: a place is counted on the board before anything else happens, so that a burst sees itself,
 and whoever holds one gives it back, also if it came as its request ended.
@@ -9,14 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from gateway.core.admission import Line, Waiter
+from backends.replica import ReplicaId
+from gateway.core.admission import Queue, Waiter
 from gateway.core.errors import GatewayError
 from gateway.core.snapshot import ModelView, ReplicaView
 
-Choose = Callable[[ModelView], ReplicaView | None]
-"""Takes a place at a replica with room and returns that replica; None where none has."""
+Choose = Callable[[ModelView, set[ReplicaId]], ReplicaView | None]
+"""Takes a place at a replica with room and returns that replica, never one of the set.
+
+None where none has: those that it could have been are added to the set, since whoever comes
+later may not have them before.
+"""
 _LOOK_S = 0.005
 """Between two looks for places that other workers gave back."""
+_FAR = 64
+"""So many of those who wait are looked at, where each can go to some replicas only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class _Place:
 
 
 class Admission:
-    """The lines of one worker, one for each model."""
+    """The queues of one worker, one for each model."""
 
     def __init__(
         self,
@@ -53,81 +60,92 @@ class Admission:
         self._newest = newest
         self._give_back = give_back
         self._queued = queued
-        self._lines: dict[str, Line] = {}
+        self._queues: dict[str, Queue] = {}
         self._places: dict[Waiter, _Place] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def place(
-        self, model: ModelView, choose: Choose, waiter: Callable[[], Waiter]
-    ) -> ReplicaView:
-        """Return the replica at which ``choose`` took a place, at once or after a wait.
+    def at_once(self, model: ModelView, choose: Choose) -> ReplicaView | None:
+        """Return the replica at which ``choose`` took a place that nobody waits for, or None.
+
+        Raises:
+            GatewayError: ``choose`` found that there never will be one.
+        """
+        return choose(model, self.freed(model.name))
+
+    async def wait(self, model: ModelView, choose: Choose, waiter: Waiter) -> ReplicaView:
+        """Return the replica at which ``choose`` took a place, after a wait.
 
         Raises:
             Overloaded: there was no room in time, or would not be.
             GatewayError: ``choose`` found that there never will be.
         """
-        line = self._lines.get(model.name)
-        if line is None or not len(line):
-            replica = choose(model)
-            if replica is not None:
-                return replica
-        return await self._wait(self._line_of(model), model, choose, waiter())
-
-    def freed(self, model: str) -> None:
-        """Serve those who wait: a place was given back."""
-        line = self._lines.get(model)
-        while line is not None and (first := line.first) is not None:
-            place = self._places[first]
-            if place.found.done():  # it ended in this moment, and has yet to go
-                line.leave(first)
-                continue
-            try:
-                replica = place.choose(self._newest(model) or place.model)
-            except GatewayError as problem:
-                line.leave(first)
-                place.found.set_exception(problem)
-                continue
-            if replica is None:
-                return
-            line.serve(first, self._clock())
-            place.found.set_result(replica)
-
-    async def _wait(
-        self, line: Line, model: ModelView, choose: Choose, waiter: Waiter
-    ) -> ReplicaView:
-        at, loop = self._clock(), asyncio.get_running_loop()
-        displaced = line.join(waiter, at)
+        queue, at = self._queue_of(model), self._clock()
+        displaced = queue.join(waiter, at)
         if displaced is not None and not self._places[displaced].found.done():
-            self._places[displaced].found.set_exception(line.full(at))
-        place = self._places[waiter] = _Place(model, choose, loop.create_future())
+            self._places[displaced].found.set_exception(queue.full(at))
+        found: asyncio.Future[ReplicaView] = asyncio.get_running_loop().create_future()
+        self._places[waiter] = _Place(model, choose, found)
         self._queued(model.name, 1)
         self._look_later()
         try:
             async with asyncio.timeout(waiter.until - at):
-                return await place.found
+                return await found
         except TimeoutError:
-            self._let_go(place, waiter)
-            raise line.waited_long(waiter, self._clock()) from None
+            self._let_go(found, waiter)
+            raise queue.waited_long(waiter, self._clock()) from None
         except asyncio.CancelledError:
-            self._let_go(place, waiter)
+            self._let_go(found, waiter)
             raise
         finally:
-            line.leave(waiter)
+            queue.leave(waiter)
             del self._places[waiter]
             self._queued(model.name, -1)
+            del found  # an exception set on it has this frame in its traceback: a cycle
 
-    def _let_go(self, place: _Place, waiter: Waiter) -> None:
+    def freed(self, model: str) -> set[ReplicaId]:
+        """Serve those who wait and now find a place.
+
+        Return the replicas that the others wait for: nobody may be put there before them.
+        """
+        closed: set[ReplicaId] = set()
+        queue = self._queues.get(model)
+        if queue is None or not len(queue):
+            return closed
+        for waiter in queue.first(_FAR):
+            if not self._served(queue, waiter, closed) and not waiter.picky:
+                break
+        return closed
+
+    def _served(self, queue: Queue, waiter: Waiter, closed: set[ReplicaId]) -> bool:
+        """Serve ``waiter`` if there is a place for it; say whether it waits no longer."""
+        place = self._places[waiter]
+        if place.found.done():  # it ended in this moment, and has yet to go
+            queue.leave(waiter)
+            return True
+        try:
+            replica = place.choose(self._newest(place.model.name) or place.model, closed)
+        except GatewayError as problem:
+            queue.leave(waiter)
+            place.found.set_exception(problem.with_traceback(None))
+            return True
+        if replica is None:
+            return False
+        queue.serve(waiter, self._clock())
+        place.found.set_result(replica)
+        return True
+
+    def _let_go(self, found: "asyncio.Future[ReplicaView]", waiter: Waiter) -> None:
         """Give back what was found in the very moment in which the wait ended."""
-        if place.found.done() and not place.found.cancelled() and not place.found.exception():
-            self._give_back(place.found.result(), waiter.slots)
+        if found.done() and not found.cancelled() and not found.exception():
+            self._give_back(found.result(), waiter.slots)
 
-    def _line_of(self, model: ModelView) -> Line:
-        line = self._lines.get(model.name)
-        if line is None or line.most != model.limits.queue:
-            if line is not None and len(line):
-                return line  # the new limit holds once nobody waits
-            line = self._lines[model.name] = Line(model.limits.queue, self._rng)
-        return line
+    def _queue_of(self, model: ModelView) -> Queue:
+        queue = self._queues.get(model.name)
+        if queue is None or queue.most != model.limits.queue:
+            if queue is not None and len(queue):
+                return queue  # the new limit holds once nobody waits
+            queue = self._queues[model.name] = Queue(model.limits.queue, self._rng)
+        return queue
 
     def _look_later(self) -> None:
         if self._timer is None:
@@ -135,7 +153,7 @@ class Admission:
 
     def _look(self) -> None:
         self._timer = None
-        for model in [*self._lines]:
+        for model in [*self._queues]:
             self.freed(model)
         if self._places:
             self._look_later()

@@ -11,6 +11,7 @@ from gateway.core.dialect import body_for
 from gateway.core.outcome import AttemptFacts, RequestFacts
 from gateway.core.patience import Patience
 from gateway.core.refusal import refusal
+from gateway.core.resume import Progress
 from gateway.core.snapshot import ReplicaView
 from gateway.core.usage import Usage
 from gateway.dataplane.answer import Answer
@@ -44,10 +45,8 @@ class Attempt:
         """
         exchange, client = self.exchange, self.exchange.client
         patience = self._patience(upstream.loop_time())
-        sent_at = self.clock()
-        if exchange.facts.sent_at is None:
-            exchange.facts.sent_at = sent_at
-        client.headers = exchange.answer_headers(self.replica, self.facts.number, sent_at)
+        exchange.sent(self.clock())
+        client.headers = exchange.answer_headers(self.replica, self.facts.number)
         answer = await self._ask(upstream, patience)
         self.facts.connect_s = answer.connect_s
         try:
@@ -64,10 +63,11 @@ class Attempt:
     def _patience(self, at: float) -> Patience:
         # Limits run on the loop's clock, which timers use; measurements on the worker's, which
         # is finer. The request's start is carried over as its age.
+        request = self.exchange.request
         patience = Patience(
             self.exchange.model.timeouts,
-            stream=self.exchange.request.stream,
-            prompt_bytes=self.exchange.request.prompt_bytes,
+            stream=request.stream,
+            prompt_bytes=request.prompt_bytes if request.stream else 0,
             started_at=at - (self.clock() - self.exchange.facts.started_at),
             at=at,
             client_s=waits_s(self.exchange.client.asked),
@@ -77,7 +77,8 @@ class Attempt:
         return patience
 
     async def _ask(self, upstream: Upstream, patience: Patience) -> Answer:
-        request, replica = self.exchange.request, self.replica
+        replica = self.replica
+        request, changed = self.exchange.next_request()
 
         async def wait(answer: Answer) -> None:
             while not answer.status:
@@ -93,19 +94,28 @@ class Attempt:
                 headers += b"tracestate: %b\r\n" % self.trace.tracestate
         return await upstream.ask(
             request.route,
-            body_for(request, source=replica.source, dialect=replica.dialect),
+            body_for(request, source=replica.source, dialect=replica.dialect, changed=changed),
             method=request.operation.method,
             headers=headers,
-            connect_s=self.exchange.model.timeouts.connect_s,
+            timeouts=self.exchange.model.timeouts,
             wait=wait,
         )
 
     async def _stream(self, answer: Answer, patience: Patience) -> None:
-        facts, client = self.exchange.facts, self.exchange.client
-        stream = stream_reader(self.exchange.request, self.exchange.naming, self.replica.id)
+        exchange, facts, client = self.exchange, self.exchange.facts, self.exchange.client
+        joins = client.content_sent
+        if exchange.progress is not None and not joins:
+            exchange.progress = Progress()  # an attempt before this one was seen by nobody
+        stream = stream_reader(
+            exchange.request, exchange.naming, self.replica.id, exchange.progress
+        )
+        if joins:
+            self.facts.resumed_after = stream.meter.events
         facts.gaps_s = stream.meter.gaps_s  # grows as it streams: metrics look on meanwhile
 
         def first(arrived_at: float) -> None:
+            if joins:  # the answer has begun long since
+                return
             self.facts.first_content_at = facts.first_content_at = arrived_at
             facts.first_relay_s = self.clock() - arrived_at
 

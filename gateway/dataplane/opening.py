@@ -2,6 +2,8 @@
 
 from urllib.parse import parse_qs
 
+import msgspec
+
 from gateway.core.answers import Naming
 from gateway.core.body import cut, cut_steps
 from gateway.core.dialect import with_max_tokens
@@ -10,6 +12,7 @@ from gateway.core.operation import Operation
 from gateway.core.outcome import RequestFacts
 from gateway.core.request import InferenceRequest, model_name, parse_steps
 from gateway.core.response_id import decode
+from gateway.core.resume import Progress, resumable
 from gateway.core.salting import cache_salt
 from gateway.core.snapshot import FleetSnapshot, KeyView
 from gateway.core.steps import finish
@@ -75,9 +78,13 @@ class BodyOpening:
         if model.limits.default_max_tokens is not None:
             request = with_max_tokens(request, model.limits.default_max_tokens)
         request = following(request, key_id=key.id, pepper=snapshot.key_pepper)
+        progress = Progress() if model.resume and resumable(request) else None
+        if progress is not None:
+            request = msgspec.structs.replace(request, counted=True)
         facts.stream, facts.choices = request.stream, request.choices
         naming = _naming(self._plane, request, snapshot, key)
-        return Exchange(request, model, client, facts, naming, None, snapshot.expose_replica)
+        shown = snapshot.expose_replica
+        return Exchange(request, model, client, facts, naming, None, shown, progress=progress)
 
     def _know(self, snapshot: FleetSnapshot) -> _Known:
         known = self._known

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.core.error_shapes import body_of
 from gateway.core.errors import (
     GatewayError,
     GatewayInternal,
     InvalidRequest,
     RequestTimeout,
-    error_body,
 )
+from gateway.core.operation import ErrorShape
 
 Show = Callable[[GatewayError], tuple[bytes, bytes]]
 """Gives media type and body of an error."""
@@ -24,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 def as_openai(error: GatewayError) -> tuple[bytes, bytes]:
     """Show an error as the data port does."""
-    return b"application/json", error_body(error)
+    return b"application/json", body_of(error, ErrorShape.CHUNK)
 
 
 def whole_answer(

@@ -9,116 +9,39 @@ closed all the same is replaced once, unseen; one that is lost later took the re
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import cast
-
-import httptools
-from typing_extensions import override
+from contextlib import suppress
 
 from gateway.core.errors import (
     UpstreamConnectFailed,
     UpstreamDisconnected,
-    UpstreamProtocolError,
+    UpstreamUnresolved,
 )
-from gateway.dataplane.alarm import Alarm
+from gateway.core.snapshot import Timeouts
+from gateway.dataplane.addresses import Addresses, is_address
 from gateway.dataplane.answer import Answer
+from gateway.dataplane.upstream_connection import Connection
 
 IDLE_S = 4.0
 """Keep a connection this long unused; trtllm-serve closes it after 5 s."""
 _MOST_IDLE = 1024
 _STALE_S = 1.0
 """A connection that the server had closed before is found out this soon after a write."""
-_NOT_HTTP = (
-    httptools.HttpParserError,
-    httptools.HttpParserCallbackError,
-    httptools.HttpParserUpgrade,
-)
-
-
-class Connection(asyncio.Protocol):
-    """One TCP connection to a replica; carries one answer at a time."""
-
-    __slots__ = ("_answer", "_clock", "_upstream", "alarm", "idle_at", "lane", "transport")
-
-    def __init__(
-        self,
-        upstream: "Upstream",
-        clock: Callable[[], float],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        """Belong to ``upstream``'s pool."""
-        self._upstream = upstream
-        self._clock = clock
-        self._answer: Answer | None = None
-        self.transport: asyncio.Transport | None = None
-        self.lane: Callable[[bytes], int] | None = None
-        """Takes what arrives first, and returns how many bytes of it."""
-        self.alarm = Alarm(loop)
-        """Of whoever waits for what comes over it."""
-        self.idle_at = 0.0
-        """Loop time when it was last given back."""
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        # uvloop's transports are of the kind, but not of the class.
-        self.transport = cast("asyncio.Transport", transport)
-
-    def ask(self, request: Sequence[bytes | memoryview], answer: Answer) -> None:
-        """Send a request, head and pieces of the body; what comes back goes to ``answer``."""
-        assert self.transport is not None  # noqa: S101 - set before it is handed out
-        self._answer = answer
-        self.transport.writelines(request)
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        """Hand arriving bytes to the answer, stamped."""
-        lane = self.lane
-        if lane is not None:
-            taken = lane(data)
-            if taken == len(data):
-                return
-            if taken:
-                data = data[taken:]
-        answer = self._answer
-        if answer is None:  # bytes that nobody asked for: not a connection to trust
-            self.abort()
-            return
-        try:
-            answer.feed(data, self._clock())
-        except _NOT_HTTP:
-            answer.fail(UpstreamProtocolError("the replica's reply is not valid HTTP"))
-            self.abort()
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits, or leave the pool."""
-        self.alarm.stop()
-        answer, self._answer = self._answer, None
-        if answer is None:
-            self._upstream.forget(self)
-        else:
-            answer.fail(UpstreamDisconnected("the replica closed the connection early"))
-
-    def release(self, *, reusable: bool) -> None:
-        """Give the connection back, or end it."""
-        self._answer = self.lane = None
-        if reusable and self.transport is not None and not self.transport.is_closing():
-            self._upstream.keep(self)
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        """Close at once: the peer sees it now, whatever is still unsent."""
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class Upstream:
     """The connections to one replica, newest first."""
 
-    def __init__(self, host: str, port: int, *, clock: Callable[[], float]) -> None:
-        """Connect to ``host:port`` as needed."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        clock: Callable[[], float],
+        addresses: Addresses | None = None,
+    ) -> None:
+        """Connect to ``host:port`` as needed; ``addresses`` knows where that is."""
         self._host = host
+        self._addresses = None if is_address(host) else addresses or Addresses()
         self._port = port
         self._clock = clock
         # Asked for once: each time costs a system call (Python checks for a fork).
@@ -139,7 +62,7 @@ class Upstream:
         *,
         method: str = "POST",
         headers: bytes,
-        connect_s: float,
+        timeouts: Timeouts,
         wait: Callable[[Answer], Awaitable[None]],
     ) -> Answer:
         """Send a request and return its answer once the status line is there.
@@ -149,7 +72,7 @@ class Upstream:
             body: JSON, in pieces; none for no body.
             method: of HTTP.
             headers: more header lines, each ended by CR LF.
-            connect_s: longest time to connect.
+            timeouts: for how long it may connect, and leave the request unread.
             wait: waits for the status line as long as it may take.
 
         Raises:
@@ -170,7 +93,7 @@ class Upstream:
         if pooled is not None:
             answer = Answer(pooled, self._loop, self._clock, connect_s=None)
             try:
-                await _exchange(pooled, answer, (head, *body), wait)
+                await _exchange(pooled, answer, (head, *body), timeouts.write_s, wait)
             except UpstreamDisconnected:
                 # The server's keep-alive ran out as we wrote: it never read the request.
                 if answer.begun or self._clock() - before > _STALE_S:
@@ -178,25 +101,38 @@ class Upstream:
             else:
                 return answer
             before = self._clock()
-        fresh = await self._connect(connect_s)
+        fresh = await self._connect(timeouts.connect_s)
         answer = Answer(fresh, self._loop, self._clock, connect_s=self._clock() - before)
-        await _exchange(fresh, answer, (head, *body), wait)
+        await _exchange(fresh, answer, (head, *body), timeouts.write_s, wait)
         return answer
 
     async def _connect(self, connect_s: float) -> Connection:
         try:
             async with asyncio.timeout(connect_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self, self._clock, self._loop), self._host, self._port
-                )
+                if self._addresses is None:
+                    return await self._connect_to(self._host)
+                return await self._connect_by_name(self._addresses)
         except TimeoutError:
-            raise UpstreamConnectFailed(
-                f"no connection to the replica within {connect_s:g} s"
-            ) from None
+            unknown = self._addresses is not None and not self._addresses.knows(self._host)
+            kind = UpstreamUnresolved if unknown else UpstreamConnectFailed
+            raise kind(f"no connection to the replica within {connect_s:g} s") from None
         except OSError as problem:
             raise UpstreamConnectFailed(
                 f"the replica cannot be reached: {_reason(problem)}"
             ) from None
+
+    async def _connect_by_name(self, addresses: Addresses) -> Connection:
+        """Connect to the first of the host's addresses that can be reached."""
+        *others, last = await addresses.of(self._host)
+        for address in others:
+            with suppress(OSError):
+                return await self._connect_to(address)
+        return await self._connect_to(last)
+
+    async def _connect_to(self, address: str) -> Connection:
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self, self._clock, self._loop), address, self._port
+        )
         return connection
 
     def _take(self) -> Connection | None:
@@ -236,9 +172,10 @@ async def _exchange(
     connection: Connection,
     answer: Answer,
     request: Sequence[bytes | memoryview],
+    write_s: float,
     wait: Callable[[Answer], Awaitable[None]],
 ) -> None:
-    connection.ask(request, answer)
+    connection.ask(request, answer, write_s=write_s)
     try:
         await wait(answer)
     except BaseException:
@@ -255,22 +192,28 @@ def _reason(problem: OSError) -> str:
 class Upstreams:
     """The pools of all replicas that a worker speaks to."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], addresses: Addresses | None = None
+    ) -> None:
         """Start with none."""
         self._clock = clock
+        self._addresses = addresses or Addresses()
         self._pools: dict[tuple[str, int], Upstream] = {}
 
     def get(self, host: str, port: int) -> Upstream:
         """Return the pool of one replica."""
         pool = self._pools.get((host, port))
         if pool is None:
-            pool = self._pools[host, port] = Upstream(host, port, clock=self._clock)
+            pool = self._pools[host, port] = Upstream(
+                host, port, clock=self._clock, addresses=self._addresses
+            )
         return pool
 
     def keep_only(self, addresses: Collection[tuple[str, int]]) -> None:
         """Close the pools of replicas that are no more; answers under way go on."""
         for address in [a for a in self._pools if a not in addresses]:
             self._pools.pop(address).close()
+        self._addresses.keep_only({host for host, _ in addresses})
 
     def close(self) -> None:
         """Close all pools."""

@@ -154,6 +154,7 @@ class Models:
             limits=settings.limits,
             retries=settings.retries,
             ejection=settings.ejection,
+            resume=settings.resume,
         )
 
 

@@ -35,6 +35,7 @@ class ModelSettings:
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)
     ejection: Ejection = field(default_factory=Ejection)
+    resume: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Options laid over the recipe's, for every replica of this model."""
     sim: SimulatorOptions = field(default_factory=SimulatorOptions)

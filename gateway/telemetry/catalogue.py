@@ -122,13 +122,19 @@ _LOAD = (
     Family("trtgw_requests_in_flight", _G, "", _MODEL, "Requests admitted and not finished."),
     Family("trtgw_requests_queued", _G, "", _MODEL, "Requests that wait for admission."),
     Family(
+        "trtgw_queue_wait_seconds", _H, "seconds", ("model", "result"),
+        "Wait for a replica with room, of requests that found none at once. admitted: they got"
+        " a place; rejected: they were told to come back; abandoned: their client left.",
+        buckets.QUEUE_WAIT_S,
+    ),
+    Family(
         "trtgw_oldest_request_age_seconds", _G, "seconds", (),
         "Age of the oldest request in flight; 0 with none. Finds a stuck stream.",
     ),
     Family(
         "trtgw_overhead_seconds", _H, "seconds", ("phase",),
-        "The gateway's own time. pre: body read to first try at a replica;"
-        " first_chunk: first content received to handed on.",
+        "The gateway's own time. pre: body read to first try at a replica, less the wait for"
+        " room; first_chunk: first content received to handed on.",
         buckets.OVERHEAD_S,
     ),
     Family(
@@ -152,6 +158,10 @@ _UPSTREAM = (
         "Tries after the first.",
     ),
     Family(
+        "trtgw_upstream_resumes_total", _C, "", _MODEL,
+        "Streams that went on at another replica after theirs was lost; part of the retries.",
+    ),
+    Family(
         "trtgw_upstream_retries_exhausted_total", _C, "", _MODEL,
         "Requests that failed although they were retried as often as allowed.",
     ),
@@ -170,7 +180,8 @@ _UPSTREAM = (
 _FLEET = (
     Family(
         "trtgw_replica_in_flight", _G, "", _REPLICA,
-        "Requests that all workers have open on a replica.", filler=_SUPERVISOR,
+        "Sequences that all workers have open on a replica; a request may ask for several.",
+        filler=_SUPERVISOR,
     ),
     Family(
         "trtgw_replica_state", _G, "", ("replica", "state"),
@@ -216,7 +227,7 @@ OTHER = "other"
 """Label value for a model or replica that is not configured."""
 REJECTION_REASONS = (
     "rate_limit", "queue_full", "queue_timeout", "no_replica", "auth", "quota", "too_large",
-    "draining",
+    "draining", "quarantined",
 )  # fmt: skip
 """Values of ``reason`` in `trtgw_rejections_total`."""
 SIGNALS = ("spans", "logs")

@@ -16,3 +16,12 @@ class Clocks:
     def unix_offset_s(self) -> float:
         """Return what to add to an instant of `monotonic` to get Unix time."""
         return self.wall() - self.monotonic()
+
+    def steady(self) -> Callable[[], float]:
+        """Return Unix time as of now that no setting of the clock moves.
+
+        For deadlines that are kept as Unix time since they outlive a restart: a clock that is
+        put forward must not end a drain or a load, one that is put back not an ejection late.
+        """
+        monotonic, offset_s = self.monotonic, self.unix_offset_s()
+        return lambda: monotonic() + offset_s

@@ -32,6 +32,7 @@ _RETRY_REASONS = (
     AttemptOutcome.CONNECT_ERROR,
     AttemptOutcome.HTTP_5XX,
     AttemptOutcome.TIMEOUT_FIRST_BYTE,
+    AttemptOutcome.TIMEOUT_IDLE,
     AttemptOutcome.BROKEN,
 )
 
@@ -60,6 +61,7 @@ class RequestMetrics:
         self._requests = registry.numbers("trtgw_requests_total")
         self._rejections = registry.numbers("trtgw_rejections_total")
         self._retries = registry.numbers("trtgw_upstream_retries_total")
+        self._resumes = registry.numbers("trtgw_upstream_resumes_total")
         self._exhausted = registry.numbers("trtgw_upstream_retries_exhausted_total")
         self._queued = registry.numbers("trtgw_requests_queued")
         self._lag = registry.histogram("trtgw_event_loop_lag_seconds")
@@ -147,8 +149,8 @@ class RequestMetrics:
                 (series or self._replicas[OTHER]).finish(attempt)
             if facts.first_relay_s is not None:
                 self._first_chunk.observe(facts.first_relay_s)
-            if facts.sent_at is not None:
-                self._pre.observe(facts.sent_at - facts.body_read_at)
+            if facts.overhead_s is not None:
+                self._pre.observe(facts.overhead_s)
 
     def _count_fate(self, facts: RequestFacts, model: str) -> None:
         stream = "true" if facts.stream else "false"
@@ -158,6 +160,9 @@ class RequestMetrics:
             _add(self._rejections, (model, facts.rejection))
         for reason in facts.retries:
             _add(self._retries, (model, reason))
+        for attempt in facts.attempts:
+            if attempt.resumed_after is not None:
+                _add(self._resumes, (model,))
         if facts.retries_exhausted:
             _add(self._exhausted, (model,))
 
@@ -167,6 +172,7 @@ class RequestMetrics:
         self._models[name] = ModelSeries(self._registry, name)
         self._queued.setdefault((name,), 0)
         self._exhausted.setdefault((name,), 0)
+        self._resumes.setdefault((name,), 0)
         for reason in REJECTION_REASONS:
             self._rejections.setdefault((name, reason), 0)
         for reason in _RETRY_REASONS:

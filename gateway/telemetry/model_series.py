@@ -55,6 +55,11 @@ class ModelSeries:
             for result in ("ok", "error")
         }
 
+        self._waits = {
+            result: registry.histogram("trtgw_queue_wait_seconds", model, result)
+            for result in ("admitted", "rejected", "abandoned")
+        }
+
     def _histogram(self, name: str) -> Histogram:
         return self._registry.histogram(name, *self._labels)
 
@@ -86,6 +91,8 @@ class ModelSeries:
         ok = facts.outcome is Outcome.OK
         e2e_s = facts.e2e_s
         self._durations[facts.stream, ok].observe(e2e_s)
+        if facts.queued_s:
+            self._waits[_end_of_wait(facts)].observe(facts.queued_s)
         self._count_tokens(facts)
         self._count_generation(facts, mark)
         if ok:
@@ -121,3 +128,9 @@ class ModelSeries:
             self._output_sizes.observe(facts.output_tokens)
             if e2e_s > 0:
                 self._throughput.observe(facts.output_tokens / e2e_s)
+
+
+def _end_of_wait(facts: RequestFacts) -> str:
+    if facts.attempts:
+        return "admitted"
+    return "abandoned" if facts.outcome is Outcome.CLIENT_DISCONNECT else "rejected"

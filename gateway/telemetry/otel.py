@@ -187,6 +187,12 @@ class OtelAttemptTrace:
         span, request = self._span, self._request
         if not span.is_recording():
             return
+        if facts.resumed_after is not None:
+            span.add_event(
+                "resumed",
+                {"trtgw.chunks": facts.resumed_after},
+                timestamp=_ns(facts.started_at + self._offset_s),
+            )
         first_at = facts.first_content_at
         if first_at is not None:
             span.add_event("first_token", timestamp=_ns(first_at + self._offset_s))

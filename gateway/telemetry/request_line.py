@@ -26,6 +26,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     replica: str | None = None
     attempts: int | None = None
     retries: list[str] | None = None
+    queue_ms: float | None = None
     ttft_ms: float | None = None
     tpot_ms: float | None = None
     itl_max_ms: float | None = None
@@ -43,7 +44,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 def request_line(facts: RequestFacts, trace_id: str | None) -> RequestLine:
     """Return what is logged of a finished request."""
     last = facts.attempts[-1] if facts.attempts else None
-    return RequestLine(  # by position: 26 names cost more than all the rest of the line
+    return RequestLine(  # by position: 27 names cost more than all the rest of the line
         facts.request_id,
         trace_id,
         facts.tenant,
@@ -58,11 +59,12 @@ def request_line(facts: RequestFacts, trace_id: str | None) -> RequestLine:
         None if last is None else last.replica,
         len(facts.attempts) or None,
         facts.retries or None,
+        _ms(facts.queued_s) if facts.queued_s else None,
         _ms(facts.ttft_s),
         _ms(facts.tpot_s),
         _ms(max(facts.gaps_s)) if facts.gaps_s else None,
         _ms(facts.e2e_s),
-        None if facts.sent_at is None else _ms(facts.sent_at - facts.body_read_at),
+        _ms(facts.overhead_s),
         None if last is None else _ms(last.connect_s),
         facts.input_tokens,
         facts.output_tokens,

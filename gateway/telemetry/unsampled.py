@@ -7,6 +7,7 @@ from random import Random
 
 from gateway.core.outcome import AttemptFacts, RequestFacts
 from gateway.telemetry.series import TraceMark
+from gateway.telemetry.tracecontext import traceparent
 
 _TRACE_BITS, _SPAN_BITS = 128, 64
 
@@ -14,18 +15,19 @@ _TRACE_BITS, _SPAN_BITS = 128, 64
 class UnsampledTrace:
     """Stands for the span of a request."""
 
-    __slots__ = ("_rng", "trace_id")
+    __slots__ = ("_id", "_rng", "trace_id")
 
     def __init__(self, rng: Random) -> None:
         """Take an identity from ``rng``."""
-        self.trace_id = f"{rng.getrandbits(_TRACE_BITS) or 1:032x}"
+        self._id = rng.getrandbits(_TRACE_BITS) or 1
+        self.trace_id = f"{self._id:032x}"
         """32 hexadecimal digits."""
         self._rng = rng
 
     def attempt(self, facts: AttemptFacts) -> "UnsampledAttempt":  # noqa: ARG002 - protocol
         """Return a context with a span of its own and the sampled flag off."""
         span = self._rng.getrandbits(_SPAN_BITS) or 1
-        return UnsampledAttempt(b"00-%b-%016x-00" % (self.trace_id.encode(), span))
+        return UnsampledAttempt(traceparent(self._id, span, 0))
 
     def finish(self, facts: RequestFacts) -> TraceMark | None:  # noqa: ARG002 - protocol
         """Export nothing."""

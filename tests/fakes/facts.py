@@ -21,7 +21,8 @@ def streamed(arrivals=(10.25, 10.5, 11.0), **changed):
     """A stream that started at 10.0 and whose content came at ``arrivals``."""
     facts = RequestFacts(
         started_at=10.0, operation="chat", request_id="req-1", model="llama", stream=True,
-        code=200, outcome=Outcome.OK, body_read_at=10.0, sent_at=10.01, ended_at=11.5,
+        code=200, outcome=Outcome.OK, body_read_at=10.0, sent_at=10.01, overhead_s=0.01,
+        ended_at=11.5,
         first_content_at=arrivals[0] if arrivals else None,
         last_content_at=arrivals[-1] if arrivals else None,
         gaps_s=[later - earlier for earlier, later in pairwise(arrivals)],

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -85,6 +85,8 @@ class ScriptedReplica:
     dialect: str = "1.1"
     column: int = 0
     concurrency: int | None = None
+    instead: tuple[Callable[[dict], bool], Script] | None = None
+    """Which bodies get another script, and that."""
     port: int = 0
     connections: int = 0
     open: int = 0
@@ -139,8 +141,7 @@ class ScriptedReplica:
                 start, body = request
                 self.requests.append((start, json.loads(body or b"null")))
                 self.bodies.append(body)
-                script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
-                if not await self._play(script, reader, writer):
+                if not await self._play(self._script(), reader, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             self.left += 1
@@ -148,6 +149,14 @@ class ScriptedReplica:
             self.open -= 1
             self._writers.discard(writer)
             writer.close()
+
+    def _script(self):
+        """Return the script for the newest request."""
+        if self.instead is not None:
+            chosen, script = self.instead
+            if chosen(self.requests[-1][1]):
+                return script
+        return self.scripts[min(len(self.requests), len(self.scripts)) - 1]
 
     async def _play(self, script, reader, writer):
         """Return whether the connection may carry another request."""

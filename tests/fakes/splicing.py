@@ -8,7 +8,7 @@ from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.direct import DirectClient
 from gateway.dataplane.splice import Splice
-from gateway.dataplane.upstream import Connection
+from gateway.dataplane.upstream_connection import Connection
 from tests.fakes.line import Line
 from tests.unit.core.transcripts import completion, identity
 
@@ -81,7 +81,7 @@ class Splicing:
         self.connection = Connection(self.replica, self.clock, loop)
         self.connection.connection_made(self.replica)
         self.answer = Answer(self.connection, loop, self.clock, connect_s=None)
-        self.connection.ask((b"",), self.answer)
+        self.connection.ask((b"",), self.answer, write_s=60)
         self.stream = AnswerStream(_asked(request), identity())
         self.splice = Splice(self.answer, self.stream, self.client, self.firsts.append)
         self.client._splice = self.splice

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.core import body, chunks, dialect, hosts, known_head, likeness, sse, windows
 from gateway.core.known_head import KnownHead
 from gateway.core.stream import AnswerStream
-from gateway.dataplane import answer, protocol, serving, upstream
+from gateway.dataplane import answer, protocol, serving, upstream_connection
 from tests.fuzz.drawing import inputs
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.test_fuzz import EXAMPLES
@@ -72,7 +72,7 @@ CHANGES = {
         "hosts are mended": (hosts, "_host_name", _as_urlsplit_says),
     },
     "answer": {
-        "what is no HTTP goes through": (upstream, "_NOT_HTTP", ()),
+        "what is no HTTP goes through": (upstream_connection, "_NOT_HTTP", ()),
         "any text is plain": (likeness, "_LETTERS", ANYTHING),
         "every end is whole": (
             answer.Answer,

@@ -20,6 +20,8 @@ from gateway.dataplane.admission import Admission
 from gateway.dataplane.handler import DataPlane
 from gateway.dataplane.judging import Judge
 from gateway.dataplane.pipeline import Pipeline
+from gateway.dataplane.placing import Placing
+from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstreams
 from gateway.telemetry.passthrough import PassThrough
 from tests.fakes.client import StreamingClient
@@ -114,20 +116,19 @@ class DataGateway:
 
     def plane(self):
         ids = iter(range(10**9))
-        pipeline = Pipeline(
-            leases=self.leases,
-            picker=WeightedPick([(LeastInFlight(), 1.0)], Random(1)),
-            upstream=self.upstreams.get,
-            judge=Judge(self.standings, self._failed, self.outliers.append, time.perf_counter),
-            clock=time.perf_counter,
-            admission=Admission(
-                rng=Random(2),
-                clock=time.perf_counter,
-                newest=self._newest,
-                give_back=lambda replica, slots: self.leases.add(replica.column, -slots),
-                queued=self._queued,
-            ),
+        clock = time.perf_counter
+        judge = Judge(self.standings, self._failed, self.outliers.append, clock)
+        admission = Admission(
+            rng=Random(2),
+            clock=clock,
+            newest=self._newest,
+            give_back=lambda replica, slots: self.leases.add(replica.column, -slots),
+            queued=self._queued,
         )
+        picker = WeightedPick([(LeastInFlight(), 1.0)], Random(1))
+        quarantine = Quarantine(clock)
+        placing = Placing(self.leases, picker, judge, admission, quarantine, clock)
+        pipeline = Pipeline(placing, self.upstreams.get, judge, quarantine, clock)
         return DataPlane(
             snapshot=lambda: self.snapshot,
             pipeline=pipeline,

@@ -5,8 +5,28 @@ import pytest
 
 from gateway.core.outcome import Outcome
 from gateway.core.snapshot import Limits, Timeouts
-from tests.fakes.replica import DONE, LAST, STREAM, answering, chunk, says, settled, stream
+from tests.fakes.replica import (
+    DONE,
+    LAST,
+    STREAM,
+    answering,
+    chunk,
+    reply,
+    says,
+    settled,
+    stream,
+)
 from tests.gateway.data_gateway import COMPLETION, STREAMED, gateway_over
+from tests.gateway.kinds import RESPONSES, as_json
+from tests.gateway.test_data_responses import (
+    DELETED,
+    KEYED,
+    ask,
+    bearer,
+    go_on,
+    keeping,
+    sealed,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +113,7 @@ async def test_the_urgent_do_not_wait_behind_the_others():
     assert served == ["running", "urgent", "usual", "patient"]
 
 
-async def test_whoever_finds_the_line_full_is_told_at_once_and_when_to_come_back():
+async def test_whoever_finds_the_queue_full_is_told_at_once_and_when_to_come_back():
     replica, go = held()
     async with (
         one_at_a_time(replica, limits=Limits(queue=1)) as gateway,
@@ -146,7 +166,7 @@ async def test_nobody_waits_longer_than_its_client_does():
         go.set()
 
 
-async def test_whoever_leaves_leaves_the_line():
+async def test_whoever_leaves_leaves_the_queue():
     replica, go = held()
     async with one_at_a_time(replica) as gateway, asyncio.TaskGroup() as tasks:
         tasks.create_task(gateway.post(STREAMED))
@@ -222,3 +242,52 @@ async def test_those_who_wait_are_told_when_there_is_no_replica_any_more():
         assert (refused.status, refused.error["code"]) == (503, "no_replica")
         go.set()
         assert (await running).text == "ab"
+
+
+async def test_the_wait_is_no_overhead_of_the_gateway():
+    replica, go = held()
+    async with one_at_a_time(replica) as gateway, asyncio.TaskGroup() as tasks:
+        tasks.create_task(gateway.post(STREAMED))
+        await settled(lambda: len(replica.requests) == 1)
+        waits = tasks.create_task(gateway.post(STREAMED))
+        await settled(lambda: gateway.queued["m"] == 1)
+        await asyncio.sleep(0.05)
+        go.set()
+        overhead_ms = float((await waits).headers[b"x-trtgw-overhead-ms"])
+        facts = gateway.facts
+    assert facts.queued_s >= 0.05
+    since_read_s = facts.sent_at - facts.body_read_at
+    assert facts.overhead_s == pytest.approx(since_read_s - facts.queued_s)
+    assert overhead_ms == pytest.approx(facts.overhead_s * 1000, abs=0.001)
+
+
+@asynccontextmanager
+async def one_kept(*scripts):
+    """One sequence at a time at each of two replicas; the first is busy with one."""
+    go = asyncio.Event()
+    kept = keeping([STREAM + chunk(says("a")), go, LAST_OF_IT], *scripts)
+    async with gateway_over(kept, keeping([RESPONSES.reply]), known=dict(KEYED)) as gateway:
+        limit_all(gateway)
+        gateway.leases.open[1] += 1
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gateway.post(STREAMED, headers=bearer("mine")))
+            await settled(lambda: len(kept.requests) == 1)
+            gateway.leases.open[1] -= 1
+            yield gateway, tasks
+            go.set()
+
+
+async def test_one_that_waits_for_its_stored_responses_replica_holds_up_nobody():
+    async with one_kept([RESPONSES.reply]) as (gateway, tasks):
+        waits = tasks.create_task(go_on(gateway, sealed("r0")))
+        await settled(lambda: gateway.queued["m"] == 1)
+        other = await gateway.post(RESPONSES.body(), RESPONSES.path, headers=bearer("mine"))
+        assert (other.status, other.headers[b"x-trtgw-replica"]) == (200, b"r1")
+        assert not waits.done()
+    assert (waits.result().status, waits.result().headers[b"x-trtgw-replica"]) == (200, b"r0")
+
+
+async def test_what_generates_nothing_waits_for_nobody():
+    async with one_kept([reply(as_json(DELETED))]) as (gateway, _):
+        assert (await ask(gateway, "DELETE", sealed("r0"))).status == 200
+        assert gateway.facts.queued_s == 0

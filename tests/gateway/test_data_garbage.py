@@ -5,6 +5,8 @@ import gc
 
 import pytest
 
+from gateway.core.errors import Overloaded
+from gateway.core.snapshot import Limits, Timeouts
 from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
 from gateway.dataplane.attempt import Attempt
@@ -16,6 +18,8 @@ from gateway.dataplane.request_body import RequestBody
 from gateway.dataplane.serving import SpliceProtocol
 from gateway.dataplane.splice import Splice
 from tests.fakes.replica import (
+    DONE,
+    LAST,
     STREAM,
     Step,
     answering,
@@ -29,8 +33,9 @@ from tests.fakes.wire_client import request, wired
 from tests.gateway.data_gateway import COMPLETION, STREAMED, gateway_over
 
 pytestmark = pytest.mark.anyio
+PRIORITY = "x-trtgw-priority"
 OURS = (
-    AnswerStream, Answer, Attempt, DirectClient, Exchange, Leaving, PortableClient,
+    AnswerStream, Answer, Attempt, DirectClient, Exchange, Leaving, Overloaded, PortableClient,
     RequestBody, Splice, SpliceProtocol,
 )  # fmt: skip
 
@@ -110,13 +115,48 @@ async def test_a_client_that_leaves_leaves_none(script):
         STREAM + chunk(says("a")) + chunk(b"data: {\n\n"),
         STREAM + chunk(b"data: {\n\n"),
         STREAM + chunk(says("a")) + b"zz\r\n",
+        STREAM + chunk(says("a")) + chunk(DONE) + LAST,
         reply(b"{}", status=500),
         b"",
     ],
-    ids=["stream", "chunk", "first chunk", "framing", "refusal", "nothing"],
+    ids=["stream", "chunk", "first chunk", "framing", "no end", "refusal", "nothing"],
 )
 async def test_an_answer_that_breaks_off_leaves_none(wire):
     assert await cut_short(wire, Step.CLOSE) == []
+
+
+async def test_those_who_wait_for_room_in_vain_leave_none():
+    go = asyncio.Event()
+    replica = answering(
+        [STREAM + chunk(says("a")), go, chunk(says("b", finish="stop")) + chunk(DONE) + LAST]
+    )
+    limits, timeouts = Limits(queue=2), Timeouts(connect_s=5, queue_s=0.05)
+    async with (
+        gateway_over(replica, limits=limits, timeouts=timeouts) as gateway,
+        gateway.serving() as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        replica.concurrency = 1
+        gateway.publish()
+        running = tasks.create_task(http.post("/v1/completions", content=STREAMED))
+        await settled(lambda: len(replica.requests) == 1)
+        for _ in range(
+            3
+        ):  # one is one too many, one displaced by the urgent, two wait too long
+            asked = [
+                http.post("/v1/completions", content=STREAMED, headers={PRIORITY: str(number)})
+                for number in (5, 5, 5, 0)
+            ]
+            assert [each.status_code for each in await asyncio.gather(*asked)] == [503] * 4
+        gateway.publish(timeouts=Timeouts(connect_s=5, queue_s=60))
+        waits = tasks.create_task(http.post("/v1/completions", content=STREAMED))
+        await settled(lambda: gateway.queued["m"] == 1)
+        gateway.publish(replicas=())
+        assert (await waits).json()["error"]["code"] == "no_replica"
+        go.set()
+        await running
+        await asyncio.sleep(0.01)
+        assert left_in_cycles() == []
 
 
 async def test_the_test_would_see_one():

@@ -7,7 +7,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.api.problems import as_problem
-from gateway.core.errors import error_type
+from gateway.core.error_shapes import error_type
 from gateway.core.http_rules import ADMIN_PORT
 from gateway.dataplane.protocol import GuardedProtocol
 from gateway.dataplane.watch import PortLimits

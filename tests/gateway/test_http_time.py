@@ -158,12 +158,14 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_not_late():
 
 def test_nor_has_it_less_time_once_it_was_asked():
     gate = Gate(Echo())
-    with serving(lambda: gate, replace(PATIENT, body_s=2)) as port, port.connect() as client:
+    with serving(lambda: gate) as port, port.connect() as client:
         client.send(post(TEN + b"Expect: 100-continue\r\n", b""))
-        time.sleep(1.2)
+        wait_until(lambda: port.seen == 1)
         gate.open.set()
         client.read(1)
-        time.sleep(1.8)  # 3 s from its head, but not 2 s from the question
+        (connection,) = port.server.server_state.connections
+        over = time.monotonic() + PATIENT.body_s  # as if its time, from its head on, were over
+        connection.loop.call_soon_threadsafe(connection.overdue, over)
         client.send(b"hellohello")
         client.read(2)
         assert client.statuses == [100, 200]

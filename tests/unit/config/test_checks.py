@@ -180,8 +180,7 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
             "server: {header_s: 2, body_s: 3, port: 1}\n"
             "telemetry: {log: {prefix_chain: true}}\n"
             "defaults: {retry: {attempts: 1, budget_min: 1}}\n"
-            "models: [{name: a, limits: {queue: 1, n: 1}, slo: [],"
-            " timeouts: {write_s: 2}}]\n",
+            "models: [{name: a, limits: {queue: 1, n: 1}, slo: []}]\n",
             "f",
         )
     )
@@ -189,6 +188,5 @@ def test_what_this_version_does_not_act_on_yet_is_known(secret):
         "state.redis_url",
         "telemetry.log.prefix_chain",
         "models[0].slo",
-        "models[0].timeouts.write_s",
         "auth.keys[0].limits",
     ]

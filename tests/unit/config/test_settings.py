@@ -51,13 +51,13 @@ def test_what_is_said_reaches_the_fleet():
         "{name: a, aliases: [b], source: org/checkpoint, precision: fp8, launcher: sim,"
         " replicas: {min: 1, max: 3, initial: 2}, timeouts: {queue_s: 7}, limits: {n: 2},"
         " retry: {attempts: 3}, eject: {base_s: 2}, overrides: {max_batch_size: 8},"
-        " sim: {profile: p, seed: 5, faults: ['hang:share=0.1']}}"
+        " resume: text, sim: {profile: p, seed: 5, faults: ['hang:share=0.1']}}"
     )
     assert settings == ModelSettings(
         name="a", aliases=("b",), source="org/checkpoint",
         static_source="org/checkpoint", precision="fp8", launcher="sim",
         min=1, max=3, initial=2, timeouts=Timeouts(queue_s=7), limits=Limits(n=2),
-        retries=Retries(attempts=3), ejection=Ejection(base_s=2),
+        retries=Retries(attempts=3), ejection=Ejection(base_s=2), resume=True,
         overrides={"max_batch_size": 8},
         sim=SimulatorOptions(profile="p", seed=5, faults=("hang:share=0.1",)),
     )  # fmt: skip

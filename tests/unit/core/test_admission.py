@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.admission import Line, QueueTimeout, Waiter, has_room, priority_of
-from gateway.core.errors import Overloaded
+from gateway.core.admission import Queue, Waiter, has_room, priority_of
+from gateway.core.errors import Overloaded, QueueTimeout
 
 
-def line(most=100):
-    return Line(most, Random(1))
+def queue_of(most=100):
+    return Queue(most, Random(1))
 
 
 def waiter(came_at=0.0, *, priority=5, slots=1, until=1000.0):
@@ -21,19 +21,20 @@ def served_one_each(queue, seconds, count):
     for number in range(count):
         each = waiter(number / 1000)
         queue.join(each, 0.0)
-        queue.serve(queue.first, number * seconds)
+        queue.serve(queue.first(1)[0], number * seconds)
 
 
 def order(queue):
     got = []
-    while queue.first is not None:
-        got.append(queue.first)
-        queue.leave(queue.first)
+    while len(queue):
+        (first,) = queue.first(1)
+        got.append(first)
+        queue.leave(first)
     return got
 
 
 def test_the_urgent_are_served_first_and_equals_as_they_came():
-    queue = line()
+    queue = queue_of()
     late, early, urgent, patient = (
         waiter(2.0),
         waiter(1.0),
@@ -46,16 +47,16 @@ def test_the_urgent_are_served_first_and_equals_as_they_came():
 
 
 def test_whoever_leaves_is_not_served_and_may_leave_twice():
-    queue, gone, stays = line(), waiter(0.0), waiter(1.0)
+    queue, gone, stays = queue_of(), waiter(0.0), waiter(1.0)
     queue.join(gone, 0.0)
     queue.join(stays, 0.0)
     queue.leave(gone)
     queue.leave(gone)
-    assert (queue.first, len(queue)) == (stays, 1)
+    assert queue.first(9) == [stays]
 
 
-def test_a_full_line_turns_away_whoever_is_not_more_urgent_than_its_last():
-    queue = line(most=2)
+def test_a_full_queue_turns_away_whoever_is_not_more_urgent_than_its_last():
+    queue = queue_of(most=2)
     last = waiter(1.0)
     queue.join(waiter(0.0), 0.0)
     queue.join(last, 0.0)
@@ -70,11 +71,11 @@ def test_a_full_line_turns_away_whoever_is_not_more_urgent_than_its_last():
 
 def test_where_nobody_may_wait_nobody_does():
     with pytest.raises(Overloaded):
-        line(most=0).join(waiter(priority=0), 0.0)
+        queue_of(most=0).join(waiter(priority=0), 0.0)
 
 
 def test_a_wait_that_would_be_too_long_is_not_begun():
-    queue = line()
+    queue = queue_of()
     queue.join(waiter(0.5, priority=9), 0.0)  # so that it is never empty
     served_one_each(queue, 1.0, 20)
     for _ in range(4):
@@ -90,25 +91,25 @@ def test_a_wait_that_would_be_too_long_is_not_begun():
 
 
 def test_the_longer_nobody_is_served_the_longer_a_wait_is_expected():
-    queue = line()
+    queue = queue_of()
     queue.join(waiter(0.5, priority=9), 0.0)
     served_one_each(queue, 1.0, 20)
     assert queue.expected_s(5, 1, 100.0) > 3 * queue.expected_s(5, 1, 20.0)
 
 
-def test_nothing_is_expected_before_enough_were_served_and_after_the_line_was_empty():
-    queue = line()
+def test_nothing_is_expected_before_enough_were_served_and_after_the_queue_was_empty():
+    queue = queue_of()
     queue.join(waiter(0.5, priority=9), 0.0)
     served_one_each(queue, 1.0, 7)
     assert queue.expected_s(5, 1, 7.0) is None
     served_one_each(queue, 1.0, 1)
     assert queue.expected_s(5, 1, 8.0) is not None
-    queue.leave(queue.first)
+    queue.leave(queue.first(1)[0])
     assert queue.expected_s(5, 1, 8.0) is None
 
 
 def test_whoever_waited_in_vain_is_told_how_long():
-    queue, tired = line(), waiter(1.0, until=3.5)
+    queue, tired = queue_of(), waiter(1.0, until=3.5)
     queue.join(tired, 1.0)
     said = queue.waited_long(tired, 3.5)
     assert "had room within 2.5 s" in str(said)
@@ -120,12 +121,12 @@ def test_whoever_waited_in_vain_is_told_how_long():
 
 
 def test_the_others_come_back_one_by_one_and_within_a_minute():
-    queue = line(most=1)
+    queue = queue_of(most=1)
     queue.join(waiter(), 0.0)
     seconds = {queue.full(0.0).retry_after_s for _ in range(50)}
     assert len(seconds) == 50
     assert min(seconds) >= 0.75
-    slow = line(most=1000)
+    slow = queue_of(most=1000)
     slow.join(waiter(0.5, priority=9), 0.0)
     served_one_each(slow, 100.0, 20)
     assert slow.full(2000.0).retry_after_s == 60.0
@@ -135,8 +136,8 @@ def test_the_others_come_back_one_by_one_and_within_a_minute():
     priorities=st.lists(st.integers(0, 9), max_size=40),
     most=st.integers(0, 10),
 )
-def test_the_line_keeps_the_most_urgent_and_is_never_longer_than_it_may_be(priorities, most):
-    queue, turned_away = line(most), []
+def test_the_queue_keeps_the_most_urgent_and_is_never_longer_than_it_may_be(priorities, most):
+    queue, turned_away = queue_of(most), []
     for number, priority in enumerate(priorities):
         comes = waiter(float(number), priority=priority)
         try:

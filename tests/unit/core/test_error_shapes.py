@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gateway.core import errors
-from gateway.core.error_shapes import body_of, event_of
+from gateway.core.error_shapes import body_of, error_type, event_of
 from gateway.core.errors import GatewayError
 from gateway.core.operation import ErrorShape
 
@@ -80,3 +80,43 @@ def test_anthropics_clients_get_their_own_words(name, named):
     body = json.loads(body_of(error, ErrorShape.MESSAGE))
     assert (body["type"], body["error"]["type"]) == ("error", named)
     assert payload(event_of(error, ErrorShape.MESSAGE)) == (b"event: error\n", body)
+
+
+@pytest.mark.parametrize(
+    ("status", "named"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "invalid_request_error"),
+        (408, "invalid_request_error"),
+        (413, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (500, "server_error"),
+        (502, "server_error"),
+        (503, "server_error"),
+    ],
+)
+def test_the_type_of_each_status(status, named):
+    assert error_type(status) == named
+
+
+def test_an_error_is_rendered_as_the_sdks_expect_it():
+    error = errors.InvalidRequest('no "é" here', param="n")
+    body = {
+        "message": 'no "é" here',
+        "type": "invalid_request_error",
+        "param": "n",
+        "code": "invalid_request",
+    }
+    sent = body_of(error, ErrorShape.CHUNK)
+    assert json.loads(sent) == {"error": body}
+    event = event_of(error, ErrorShape.CHUNK)
+    assert event == b"data: " + sent + b"\n\n"
+    assert b"[DONE]" not in event
+
+
+def test_a_method_that_is_not_allowed_says_which_are():
+    refused = errors.MethodNotAllowed("/v1/models", "PUT", allow="GET, HEAD")
+    assert str(refused) == "/v1/models takes GET, HEAD, not PUT"
+    assert refused.allow == "GET, HEAD"

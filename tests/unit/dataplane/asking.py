@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
+from gateway.core.snapshot import Timeouts
 from gateway.dataplane.upstream import Upstream
 from tests.fakes.replica import answering
 
@@ -18,15 +19,18 @@ async def upstream_to(*scripts, clock=time.perf_counter):
             upstream.close()
 
 
-async def ask(upstream, *, until_s=20.0):
+BODY = (b'{"a"', memoryview(b":1}"))
+
+
+async def ask(upstream, *, until_s=20.0, connect_s=5, write_s=20.0, body=BODY):
     async def wait(answer):
         await answer.head(asyncio.get_running_loop().time() + until_s)
 
     return await upstream.ask(
         "/v1/completions",
-        (b'{"a"', memoryview(b":1}")),
+        body,
         headers=b"x-request-id: q\r\n",
-        connect_s=5,
+        timeouts=Timeouts(connect_s=connect_s, write_s=write_s),
         wait=wait,
     )
 

@@ -24,7 +24,7 @@ class Places:
         self.admission = Admission(
             rng=Random(1),
             clock=lambda: 0.0,
-            newest=lambda _: None,
+            newest=lambda _: self.model,
             give_back=self._give_back,
             queued=self._queued,
         )
@@ -36,11 +36,12 @@ class Places:
         assert replica is REPLICA
         self.free += slots
 
-    def _choose(self, model):
+    def _choose(self, model, closed):
         assert model is self.model
         if self.free is None:
             raise NoReplica("gone")
-        if not self.free:
+        if not self.free or REPLICA.id in closed:
+            closed.add(REPLICA.id)
             return None
         self.free -= 1
         return REPLICA
@@ -49,9 +50,10 @@ class Places:
         return Waiter(priority=priority, slots=1, came_at=0.0, until=3600.0)
 
     async def place(self, priority=5):
-        return await self.admission.place(
-            self.model, self._choose, lambda: self._wait(priority)
-        )
+        replica = self.admission.at_once(self.model, self._choose)
+        if replica is not None:
+            return replica
+        return await self.admission.wait(self.model, self._choose, self._wait(priority))
 
     async def waiting(self, priority=5):
         """Return the task of one more who waits."""
@@ -138,7 +140,7 @@ async def test_what_ends_all_hope_is_told_to_all():
     assert places.queued == 0
 
 
-async def test_the_length_of_the_line_changes_with_the_settings_once_nobody_waits():
+async def test_the_length_of_the_queue_changes_with_the_settings_once_nobody_waits():
     places = Places(queue=1)
     waits = await places.waiting()
     places.model = ModelView("m", 1, limits=Limits(queue=5))
@@ -152,3 +154,87 @@ async def test_the_length_of_the_line_changes_with_the_settings_once_nobody_wait
     for each in several:
         places.give()
         assert await each is REPLICA
+
+
+class Two:
+    """Places at two replicas, and those of whom some can go to one of them only."""
+
+    def __init__(self, queue=10):
+        self.free = {"a": 0, "b": 0}
+        self.model = ModelView("m", 1, limits=Limits(queue=queue))
+        self.admission = Admission(
+            rng=Random(1),
+            clock=lambda: 0.0,
+            newest=lambda _: None,  # the model is gone: whoever waits goes by what it knew
+            give_back=lambda *_: None,
+            queued=lambda *_: None,
+        )
+
+    async def place(self, among, slots=1):
+        def choose(_, closed):
+            for name in among:
+                if name not in closed and self.free[name] >= slots:
+                    self.free[name] -= slots
+                    return name
+            closed.update(among)
+            return None
+
+        found = self.admission.at_once(self.model, choose)
+        if found is not None:
+            return found
+        waiter = Waiter(
+            priority=5, slots=slots, came_at=0.0, until=3600.0, picky=len(among) < 2
+        )
+        return await self.admission.wait(self.model, choose, waiter)
+
+    async def waiting(self, among, slots=1):
+        task = asyncio.get_running_loop().create_task(self.place(among, slots))
+        await asyncio.sleep(0)
+        return task
+
+    def give(self, name, places=1):
+        self.free[name] += places
+        self.admission.freed("m")
+
+
+async def test_one_that_waits_for_one_replica_holds_up_nobody_who_can_go_to_another():
+    places = Two(queue=1)
+    kept = await places.waiting("a")
+    places.free["b"] = 1
+    assert await places.place("ab") == "b"  # though the queue is full
+    places.give("a")
+    assert await kept == "a"
+
+
+async def test_those_behind_it_find_the_other_replica_too():
+    places = Two()
+    kept, other = await places.waiting("a"), await places.waiting("ab")
+    places.give("b")
+    assert await other == "b"
+    assert not kept.done()
+    places.give("a")
+    assert await kept == "a"
+
+
+async def test_nobody_takes_the_replica_for_which_another_waits():
+    places = Two()
+    kept = await places.waiting("a", slots=2)
+    places.free["a"] = 1
+    comes = await places.waiting("ab")
+    assert not comes.done()
+    places.give("a")
+    assert await kept == "a"
+    places.give("a")
+    assert await comes == "a"
+
+
+async def test_a_large_one_that_can_go_anywhere_is_not_passed():
+    places = Two()
+    large, small = await places.waiting("ab", slots=2), await places.waiting("a")
+    places.give("a")
+    places.give("b")
+    assert not small.done()
+    places.give("b")
+    assert await large == "b"
+    places.admission.freed("m")
+    assert await small == "a"

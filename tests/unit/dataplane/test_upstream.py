@@ -7,7 +7,9 @@ import pytest
 from gateway.core.errors import (
     UpstreamConnectFailed,
     UpstreamDisconnected,
+    UpstreamTimeout,
 )
+from gateway.core.snapshot import Timeouts
 from gateway.dataplane.upstream import IDLE_S, Upstream, Upstreams
 from tests.fakes.replica import (
     REPLY,
@@ -180,7 +182,7 @@ async def test_a_closed_port_is_a_connection_that_failed():
 
 async def test_a_host_without_an_address_is_a_connection_that_failed():
     upstream = Upstream("no-such-host.invalid", 80, clock=time.perf_counter)
-    with pytest.raises(UpstreamConnectFailed, match="cannot be reached: no connection"):
+    with pytest.raises(UpstreamConnectFailed, match="host has no address"):
         await ask(upstream)
 
 
@@ -188,7 +190,35 @@ async def test_connecting_has_a_limit():
     with socket.create_server(("127.0.0.1", 0)) as listening:  # and nobody accepts
         upstream = Upstream(*listening.getsockname(), clock=time.perf_counter)
         with pytest.raises(UpstreamConnectFailed, match="no connection to the replica within"):
-            await upstream.ask("/", (b"{}",), headers=b"", connect_s=0, wait=None)
+            await upstream.ask(
+                "/", (b"{}",), headers=b"", timeouts=Timeouts(connect_s=0), wait=None
+            )
+
+
+LARGE = (b" " * (32 << 20),)
+
+
+async def test_a_replica_that_reads_nothing_of_a_request_is_left():
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # it answers to nobody
+        upstream = Upstream(*listening.getsockname(), clock=time.perf_counter)
+        with pytest.raises(UpstreamTimeout, match=r"read nothing of the request for 0\.05 s"):
+            await ask(upstream, write_s=0.05, body=LARGE)
+
+
+async def test_one_that_reads_slowly_is_not():
+    loop, read = asyncio.get_running_loop(), 0
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        upstream = Upstream(*listening.getsockname(), clock=time.perf_counter)
+        asking = loop.create_task(ask(upstream, write_s=5.0, body=LARGE))
+        peer, _ = await loop.sock_accept(listening)
+        with peer:
+            while read < len(LARGE[0]):
+                read += len(await loop.sock_recv(peer, 1 << 22))
+                await asyncio.sleep(0.01)
+            await loop.sock_sendall(peer, reply(b"{}"))
+            assert await read_all(await asking) == b"{}"
+            upstream.close()
 
 
 async def test_pools_are_kept_by_address_and_closed_with_their_replica():

@@ -79,14 +79,42 @@ def test_upstream_ttft_starts_when_the_connection_stands(metrics):
     assert seen.value("trtgw_upstream_connect_seconds_sum", replica="r1") == 0.05
 
 
+def test_streams_that_went_on_at_another_replica_are_counted(metrics):
+    metrics.record(streamed(attempts=[attempt(), attempt(2, resumed_after=3)]))
+    metrics.record(streamed(attempts=[attempt(), attempt(2)]))
+    seen = scrape(metrics)
+    assert seen.value("trtgw_upstream_resumes_total", model="llama") == 1
+    assert seen.value("trtgw_upstream_resumes_total", model="qwen") == 0
+
+
 def test_overhead_is_the_time_before_the_first_try_and_that_of_the_first_hand_over(metrics):
-    metrics.record(streamed(body_read_at=10.0, sent_at=10.003, first_relay_s=0.0002))
+    metrics.record(streamed(overhead_s=0.003, first_relay_s=0.0002))
     metrics.record(refused())
     seen = scrape(metrics)
     pre_s = seen.value("trtgw_overhead_seconds_sum", phase="pre")
     assert pre_s == pytest.approx(0.003)
     assert seen.value("trtgw_overhead_seconds_count", phase="pre") == 1
     assert seen.value("trtgw_overhead_seconds_sum", phase="first_chunk") == 0.0002
+
+
+@pytest.mark.parametrize(
+    ("facts", "result"),
+    [
+        (streamed(attempts=[attempt()]), "admitted"),
+        (refused(), "rejected"),
+        (refused(outcome=Outcome.CLIENT_DISCONNECT, rejection=None), "abandoned"),
+    ],
+)
+def test_how_long_requests_waited_for_room_is_told_by_how_their_wait_ended(
+    metrics, facts, result
+):
+    facts.queued_s = 0.25
+    metrics.record(facts)
+    metrics.record(streamed())  # it did not wait
+    seen = scrape(metrics)
+    labels = {"model": facts.model, "result": result}
+    assert seen.value("trtgw_queue_wait_seconds_sum", **labels) == 0.25
+    assert seen.value("trtgw_queue_wait_seconds_count", **labels) == 1
 
 
 @pytest.mark.parametrize("ended", [1, 15, 16, 17, 40])

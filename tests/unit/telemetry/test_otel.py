@@ -73,6 +73,17 @@ def test_a_request_with_a_retry_is_one_server_span_above_two_client_spans():
     assert collector.schema_urls == {genai.SCHEMA_URL}
 
 
+def test_a_stream_that_went_on_at_another_replica_says_so_on_that_attempt():
+    second = attempt(2, first_content_at=None, started_at=10.5, resumed_after=2)
+    with tracing() as (tracer, collector):
+        served(tracer, streamed(attempts=[attempt(), second]))
+    first, resumed, _ = collector.spans
+    assert [event.name for event in first.events] == ["first_token", "last_token"]
+    (event,) = resumed.events
+    assert (event.name, event.time_unix_nano) == ("resumed", (UNIX_AT_0 * 10 + 105) * 10**8)
+    assert attributes(event) == {"trtgw.chunks": 2}
+
+
 def test_spans_and_their_events_carry_the_instants_of_the_facts():
     with tracing() as (tracer, collector):
         served(tracer, streamed(arrivals=(10.25, 10.5, 11.0)))

@@ -13,12 +13,13 @@ def request_fields(facts, trace_id):
 def test_a_served_request_tells_who_what_where_and_how_long():
     facts = streamed(
         tenant="a", key_id="k1", attempts=[attempt(), attempt(2, replica="r2")],
-        retries=["broken"], cached_tokens=32, reasoning_tokens=0, content_events=4,
+        retries=["broken"], queued_s=0.125, cached_tokens=32, reasoning_tokens=0,
+        content_events=4,
     )  # fmt: skip
     assert request_fields(facts, "0af7") == {
         "request_id": "req-1", "trace_id": "0af7", "tenant": "a", "key_id": "k1",
         "operation": "chat", "model": "llama", "stream": True, "status": 200, "outcome": "ok",
-        "replica": "r2", "attempts": 2, "retries": ["broken"],
+        "replica": "r2", "attempts": 2, "retries": ["broken"], "queue_ms": 125.0,
         "ttft_ms": 250.0, "tpot_ms": 375.0, "itl_max_ms": 500.0, "e2e_ms": 1000.0,
         "overhead_ms": 10.0, "connect_ms": 2.0,
         "input_tokens": 100, "output_tokens": 3, "cached_tokens": 32, "reasoning_tokens": 0,
