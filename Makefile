@@ -13,7 +13,7 @@ STEP := scripts/step
 PYTEST := pytest --numprocesses 2 --dist loadfile
 SOURCES := gateway backends tests scripts/docs.py
 
-.PHONY: help setup dev run test check format proof bench bench-scale chaos docs lock clean
+.PHONY: help setup dev run test check format proof bench bench-scale chaos fuzz docs lock clean
 
 help:  ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +43,7 @@ format: dev  ## Format the sources and apply the lint's safe fixes
 	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
 	@$(BIN)/ruff format $(SOURCES)
 
-proof: dev  ## Run the long tests and keep what they measure in docs/figures
+proof: dev $(VENV)/.fuzz-ready  ## Run the long tests and keep what they measure in docs/figures
 	@$(BIN)/pytest -m "proof or figures" --numprocesses 0 --figures=docs/figures $(ARGS)
 
 bench: $(VENV)/.run-ready  ## Measure the data plane beside nginx (make bench ARGS="--rounds 5 --figures docs/figures")
@@ -55,6 +55,9 @@ bench-scale: $(VENV)/.run-ready  ## Measure 1, 2, 4 ... workers, each on a core 
 chaos: dev  ## Let replicas fail at random under a real gateway (make chaos ARGS="--seed 7 --streams 2000")
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+fuzz: dev $(VENV)/.fuzz-ready  ## Fuzz the parsers by coverage (make fuzz ARGS="--target sse --seconds 60")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 docs: dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python scripts/docs.py
 	@$(BIN)/python -m tests.bench page
@@ -63,7 +66,7 @@ lock:  ## Write the lock files again (make lock ARGS=--upgrade takes newest vers
 	@scripts/lock $(ARGS)
 
 clean:  ## Remove all that make has made
-	@rm -rf $(VENV) .sdk tests/sdk/node/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .sdk .fuzz tests/sdk/node/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 dev: $(VENV)/.dev-ready
 	@scripts/apt-packages --check 2>/dev/null || $(STEP) "Debian packages for tests" scripts/apt-packages
@@ -76,6 +79,11 @@ $(BIN)/pip:
 $(VENV)/.run-ready: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN)/pip
 	@$(STEP) "Packages to run" $(PIP) --require-hashes -r requirements/run.txt -r requirements/build.txt
 	@$(STEP) "trtllm-gateway" $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Where there is no wheel of it, the tests that need it say so.
+$(VENV)/.fuzz-ready: requirements/fuzz.txt $(VENV)/.dev-ready
+	@$(STEP) "Fuzzer" $(PIP) --require-hashes --only-binary :all: -r requirements/fuzz.txt || true
 	@touch $@
 
 $(VENV)/.dev-ready: requirements/dev.txt $(VENV)/.run-ready

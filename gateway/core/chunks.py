@@ -49,8 +49,8 @@ _HEAD = re.compile(
     rb'\{"id":"[^"\\]*","object":"[^"\\]*","created":\d+,"model":"[^"\\]*(?:\\.[^"\\]*)*"'
 )
 
-_NO_HEAD = b"\n"
-"""Begins no payload."""
+_NO_HEAD = b"\x00"
+"""Begins no JSON, white space before it included."""
 
 
 def read(payload: bytes) -> Chunk:

@@ -5,12 +5,14 @@ requests to 127.0.0.1, and a site's own name may be made to resolve there (DNS r
 show in these headers.
 """
 
+import re
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"(?:([a-z0-9._~-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?")
 _SHOWN = 100
 
 
@@ -88,19 +90,14 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 @lru_cache(maxsize=256)
 def _host_name(host: str) -> str | None:
     """Return the name in ``Host``, lower case, without port and brackets; None if malformed."""
-    return _origin_name(f"http://{host}") if "/" not in host else None
+    # Not by `urlsplit`: that mends what it is given, and lets more than a host pass.
+    found = _HOST.fullmatch(host.lower())
+    return None if found is None else (found[1] or found[2]).rstrip(".")
 
 
-@lru_cache(maxsize=256)
 def _origin_name(origin: str) -> str | None:
-    try:
-        parts = urlsplit(origin)
-        name, _ = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
-        return None
-    return name.rstrip(".") if name else None
+    scheme, _, host = origin.partition("://")
+    return _host_name(host) if scheme.lower() in {"http", "https"} else None
 
 
 def _shown(value: str | None) -> str:

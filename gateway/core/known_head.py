@@ -66,4 +66,7 @@ def learn(data: bytes, headers: Headers, *, most: int) -> KnownHead | None:
     if not _UNLIKE.isdisjoint(names) or names.count(b"content-length") != 1:
         return None
     begin, stop = found.span(1)
-    return KnownHead(data[:begin], data[stop:end], headers, names.index(b"content-length"))
+    length_at = names.index(b"content-length")
+    if headers[length_at][1] != found[1]:  # read with more than the digits, or elsewhere
+        return None
+    return KnownHead(data[:begin], data[stop:end], headers, length_at)

@@ -13,7 +13,7 @@ from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.relabel import relabelled
 from gateway.core.replies import ReplyNames, WholeReply, decoded, parsed
 from gateway.core.typed_stream import TypedEvent
-from gateway.core.usage import PromptTokensDetails, Usage
+from gateway.core.usage import PromptTokensDetails, Tokens, Usage
 
 _NONE = Raw()
 _NO_EVENT = "the replica sent an event that is no part of an answer"
@@ -22,10 +22,10 @@ _NO_EVENT = "the replica sent an event that is no part of an answer"
 class MessageUsage(msgspec.Struct):
     """Token counts in this API's words; cached ones are not among ``input_tokens``."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_creation_input_tokens: Tokens | None = None
+    cache_read_input_tokens: Tokens | None = None
 
 
 class Delta(msgspec.Struct):

@@ -5,30 +5,32 @@ response's own ``status`` is asked. The ids in a response are the replica's: the
 sealed ones (`core.response_id`), and its own name of the model.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from gateway.core.errors import UpstreamError, UpstreamProtocolError
 from gateway.core.relabel import relabelled
 from gateway.core.replies import ReplyNames, WholeReply, decoded, parsed
 from gateway.core.typed_stream import TypedEvent
-from gateway.core.usage import CompletionTokensDetails, PromptTokensDetails, Usage
+from gateway.core.usage import CompletionTokensDetails, PromptTokensDetails, Tokens, Usage
 
 _NONE = Raw()
 _NO_EVENT = "the replica sent an event that is no part of an answer"
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _FAILURES = frozenset({"response.failed", "response.cancelled", "error"})
 _FINISHED = frozenset({"completed", "incomplete"})
+_Number = Annotated[int, Meta(ge=0, le=2**53)]
+"""The client may be sent the one after it, as a number that its own language knows."""
 
 
 class ResponseUsage(msgspec.Struct):
     """Token counts in this API's words."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    total_tokens: Tokens = 0
     input_tokens_details: PromptTokensDetails | None = None
     output_tokens_details: CompletionTokensDetails | None = None
 
@@ -52,7 +54,7 @@ class _Event(msgspec.Struct):
     type: str | None = None
     delta: Raw = _NONE
     response: Raw = _NONE
-    sequence_number: int | None = None
+    sequence_number: _Number | None = None
     error: Any = None
 
 

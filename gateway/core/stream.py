@@ -11,7 +11,7 @@ from gateway.core.chunks import Chunk, Identity, has_content, read
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
 from gateway.core.likeness import Likeness, learn
 from gateway.core.request import InferenceRequest
-from gateway.core.sse import DONE, SseReader
+from gateway.core.sse import DONE, MOST_HELD_BYTES, SseReader
 from gateway.core.timing import StreamMeter
 from gateway.core.usage import Usage, add
 
@@ -32,7 +32,7 @@ class AnswerStream:
         "_read",
         "_reader",
         "_request",
-        "_usage_payloads",
+        "_usage_payload",
         "done",
         "failure",
         "likeness",
@@ -61,9 +61,10 @@ class AnswerStream:
         self._read = 0
         """Content events so far, at the last one that was read in full."""
         self._lessons = _MOST_LESSONS if self._choices == 1 else 0
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._finished: dict[int, str] = {}
-        self._usage_payloads: list[bytes] = []
+        self._usage_payload: bytes | None = None
+        """As it came, where only one did."""
 
     @property
     def started(self) -> bool:
@@ -163,17 +164,20 @@ class AnswerStream:
         return b"data: %b\n\n" % self._identity.of(payload), chunk
 
     def _begin(self, out: list[bytes]) -> bytes:
-        self._held += out
+        self._held += b"".join(out)
         if not self.started and not self.done:
+            if len(self._held) > MOST_HELD_BYTES:
+                raise UpstreamProtocolError("the replica sent too much without any content")
             return b""
         self._begun = True
-        held, self._held = self._held, []
-        return b"".join(held)
+        held, self._held = bytes(self._held), bytearray()
+        return held
 
     def _count(self, payload: bytes, usage: Usage) -> bytes:
         # One usage event for each prompt; the client gets their sum, once, before [DONE].
+        only = self.usage is None
         self.usage = usage if self.usage is None else add(self.usage, usage)
-        self._usage_payloads.append(payload)
+        self._usage_payload = payload if only else None
         return b""
 
     def _finish(self) -> bytes:
@@ -187,10 +191,9 @@ class AnswerStream:
         return self._usage_event() + b"data: [DONE]\n\n"
 
     def _usage_event(self) -> bytes:
-        if not self._usage_payloads or not self._request.usage_wanted:
+        if self.usage is None or not self._request.usage_wanted:
             return b""
-        if len(self._usage_payloads) == 1:
-            payload = self._usage_payloads[0]
-        else:
+        payload = self._usage_payload
+        if payload is None:
             payload = b'{"choices":[],"usage":%b}' % msgspec.json.encode(self.usage)
         return b"data: " + self._identity.of(payload) + b"\n\n"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
-from gateway.core.sse import DONE, SseReader
+from gateway.core.sse import DONE, MOST_HELD_BYTES, SseReader
 from gateway.core.timing import StreamMeter
 from gateway.core.usage import Usage
 
@@ -84,7 +84,7 @@ class TypedStream:
         self._reader = SseReader()
         self._begun = False
         """Events were handed out."""
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._number = 0
         """That the next event would have."""
 
@@ -123,10 +123,12 @@ class TypedStream:
                 self.failure = failure
                 break
         if not (self._begun or self.started or self.done):
+            if len(self._held) > MOST_HELD_BYTES:
+                raise UpstreamProtocolError("the replica sent too much without any content")
             return b""
         self._begun = True
-        held, self._held = self._held, []
-        return b"".join(held)
+        held, self._held = bytes(self._held), bytearray()
+        return held
 
     @property
     def likeness(self) -> None:
@@ -162,9 +164,7 @@ class TypedStream:
             self.meter.content(_ONE_CHOICE, at)
         self.done = event.last
         self._number = (self._number if event.number is None else event.number) + 1
-        # A CR between two values is a space to JSON and the end of a line to the client.
-        line = event.payload.replace(b"\r", b" ")
-        self._held.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), line))
+        self._held += b"event: %b\ndata: %b\n\n" % (event.type.encode(), event.payload)
 
     def _ended_early(self) -> UpstreamDisconnected:
         return UpstreamDisconnected(

@@ -1,29 +1,36 @@
 """Token counts as replicas report them, and their sum over the prompts of one request.
 
 ``prompt_tokens_details`` is absent before TensorRT-LLM 1.1; key order is trtllm-serve's own.
+Rule: what a replica reports is added up over days, so a count that is none is refused.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+Tokens = Annotated[int, Meta(ge=0, le=2**53)]
+"""Up to this, metrics can add them up exactly."""
 
 
 class PromptTokensDetails(msgspec.Struct):
     """How the prompt's tokens were served."""
 
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class CompletionTokensDetails(msgspec.Struct):
     """How the answer's tokens were spent."""
 
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Tokens | None = None
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
     """Tokens of one answer, or of one prompt's part of it."""
 
-    prompt_tokens: int = 0
-    total_tokens: int = 0
-    completion_tokens: int | None = None
+    prompt_tokens: Tokens = 0
+    total_tokens: Tokens = 0
+    completion_tokens: Tokens | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 

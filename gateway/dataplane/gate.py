@@ -9,6 +9,8 @@ from gateway.core.keys import digest_key
 from gateway.core.snapshot import FleetSnapshot, KeyView, Limits, ModelView
 
 _MOST_REQUEST_ID = 128
+_MOST_DIGITS = 15
+"""Of a Content-Length, for servers that let longer ones pass: Python makes no number of all."""
 _TIMEOUTS = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 _DECIMAL = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Headers = Mapping[bytes, bytes]
@@ -84,9 +86,11 @@ def may_use(key: KeyView, model: ModelView) -> bool:
 
 
 def declared_bytes(headers: Headers) -> int | None:
-    """Return the body's length as the client announced it; None if it did not."""
+    """Return the body's length as the client announced it; None if it did not, or no length."""
     value = headers.get(b"content-length")
-    return int(value) if value is not None and value.isdigit() else None
+    if value is None or len(value) > _MOST_DIGITS or not value.isdigit():
+        return None
+    return int(value)
 
 
 def waits_s(headers: Headers) -> float | None:

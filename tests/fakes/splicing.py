@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import lru_cache
 
 from gateway.core.stream import AnswerStream
 from gateway.dataplane.answer import Answer
@@ -28,6 +29,11 @@ def says(text, *, finish=None, number=7):
 
 def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@lru_cache
+def _asked(more):
+    return completion(b',"stream":true' + more)
 
 
 class Replica:
@@ -76,7 +82,7 @@ class Splicing:
         self.connection.connection_made(self.replica)
         self.answer = Answer(self.connection, loop, self.clock, connect_s=None)
         self.connection.ask((b"",), self.answer, write_s=60)
-        self.stream = AnswerStream(completion(b',"stream":true' + request), identity())
+        self.stream = AnswerStream(_asked(request), identity())
         self.splice = Splice(self.answer, self.stream, self.client, self.firsts.append)
         self.client._splice = self.splice
 

@@ -38,7 +38,8 @@ def test_loopback_names_are_let_in_with_any_port(host):
 @pytest.mark.parametrize(
     "host",
     [None, "", "evil.example", "localhost.evil.example", "127.0.0.1.evil", "localhost:x",
-     "evil@localhost", "localhost/..", "[::1", "10.0.0.1:8080"],
+     "evil@localhost", "localhost/..", "[::1", "10.0.0.1:8080", "local\thost", "localhost?x",
+     " localhost", "localhost#", "1\r\n27.0.0.1", "localhost:80:80"],
 )  # fmt: skip
 def test_other_host_names_are_refused(host):
     problem = host_problem(host, None, LOCAL)
@@ -49,7 +50,8 @@ def test_other_host_names_are_refused(host):
 @pytest.mark.parametrize(
     "origin",
     ["null", "", "https://evil.example", "http://localhost.evil", "file://localhost",
-     "http://user@localhost", "http://[::1"],
+     "http://user@localhost", "http://[::1", "http://local\thost", "http://localhost/",
+     "http://localhost?x", "localhost", "\x0bhttp://localhost"],
 )  # fmt: skip
 def test_foreign_origins_are_refused(origin):
     assert host_problem("localhost", origin, LOCAL).startswith("Origin ")

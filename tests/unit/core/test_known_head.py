@@ -103,8 +103,9 @@ def test_a_head_that_is_not_all_there_is_not_known(cut):
         head(1, name=b"X-Content-Length"),
         b"\r\n\r\n" + head(3),
         head(3)[:-2],
+        head(b"3\t"),
     ],
-    ids=["no length", "waits", "offers", "another name", "empty lines first", "half"],
+    ids=["no length", "waits", "offers", "another name", "empty lines", "half", "with a tab"],
 )
 def test_nothing_is_learned_of_a_head_that_may_be_read_otherwise_next_time(odd):
     assert learn(odd, Reading(odd).headers, most=MOST) is None

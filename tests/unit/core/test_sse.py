@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +45,13 @@ def test_any_bytes_cut_anywhere_give_the_same_events(wire, data):
         (b": note\r\ndata: x\r\n\r\n", [b"x"]),
         (b"\n\n\ndata: x\n\n", [b"x"]),
         (b"data:\n\ndata: \n\n", []),
-        (b'data: {"a":\ndata: 1}\n\n', [b'{"a": 1}']),  # one line, fit to be sent on
+        (b'data: {"a":\ndata: 1}\n\n', [b'{"a":\t1}']),  # one line, fit to be sent on
+        (b"data\ndata: x\ndata:\n\n", [b"x"]),
+        (b"data: x\ry\n\n", [DAMAGED]),
+        (b'data: {"a":1\r}\n\n', [DAMAGED]),  # the client's line would end there
+        (b": note\rdata: x\n\ndata: y\n\n", [DAMAGED, b"y"]),  # and another begin
+        (b"data: x\r\r\n\n", [DAMAGED]),
+        (b"data: x\r\n\r\r\ndata: y\n\n", [b"x", DAMAGED, b"y"]),
         (b"datax: x\n\n", [DAMAGED]),
         (b"garbage\n\n", [DAMAGED]),
         (b"\xe4ata: x\n\ndata: y\n\n", [DAMAGED, b"y"]),
@@ -53,6 +60,22 @@ def test_any_bytes_cut_anywhere_give_the_same_events(wire, data):
 )
 def test_the_payload_of_each_form_of_event(wire, payloads):
     assert SseReader().feed(wire) == payloads
+
+
+def test_a_line_end_that_got_into_a_string_is_not_mended():
+    (payload,) = SseReader().feed(b'data: {"a":"b\ndata: c"}\n\n')
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(payload)
+
+
+def test_a_line_is_looked_through_once_however_long_it_is():
+    reader = SseReader()
+    pieces = [b"data: ", *[b"x" * 7] * 1000]
+    for piece in pieces:
+        assert reader.feed(piece) == []
+    assert reader._tail == pieces  # not joined, so not copied
+    assert reader.feed(b"\n\ndata: y") == [b"x" * 7000]
+    assert reader.unfinished
 
 
 def test_an_event_that_never_ends_is_refused():

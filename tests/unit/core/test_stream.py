@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
 from gateway.core.operation import CHAT
-from gateway.core.sse import DONE, SseReader
+from gateway.core.sse import DONE, MOST_HELD_BYTES, SseReader
 from gateway.core.stream import AnswerStream
 from tests.unit.core.transcripts import CHATS, COMPLETION, chat, completion, identity, request
 
@@ -119,6 +119,17 @@ def test_nothing_goes_out_before_the_first_content():
     assert stream.meter.first_at == 2.0
     assert out.count(b"data: ") == 2  # the role's chunk waited for it
     assert stream.feed(rest, 3.0).endswith(END)
+
+
+def test_what_is_held_back_for_the_first_content_is_bounded():
+    stream = AnswerStream(chat(UNASKED), identity(CHAT))
+    role = event(b'{"choices":[{"delta":{"role":"%b"}}]}' % (b"x" * (1 << 20)))
+    fed = 0
+    with pytest.raises(UpstreamProtocolError, match="too much without any content"):
+        while fed <= MOST_HELD_BYTES:
+            assert stream.feed(role, 0.0) == b""
+            fed += len(role)
+    assert MOST_HELD_BYTES - 2 * len(role) < fed
 
 
 def test_an_answer_without_any_content_is_complete_too():

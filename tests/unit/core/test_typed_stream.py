@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import UpstreamDisconnected, UpstreamError, UpstreamProtocolError
 from gateway.core.messages import MessageEvents
 from gateway.core.responses import ResponseEvents
+from gateway.core.sse import MOST_HELD_BYTES
 from gateway.core.typed_stream import TypedStream
 from tests.unit.core.typed_transcripts import (
     BLOCK,
@@ -105,6 +106,17 @@ def test_nothing_goes_out_before_the_first_content(protocol):
 
 
 @every
+def test_what_is_held_back_for_the_first_content_is_bounded(protocol):
+    stream, more = new(protocol), event("new.kind", text="x" * (1 << 20))
+    fed = 0
+    with pytest.raises(UpstreamProtocolError, match="too much without any content"):
+        while fed <= MOST_HELD_BYTES:
+            assert stream.feed(more, 0.0) == b""
+            fed += len(more)
+    assert MOST_HELD_BYTES - 2 * len(more) < fed
+
+
+@every
 def test_an_answer_without_any_content_is_complete_too(protocol):
     out, stream = follow(protocol, START[protocol] + LAST[protocol])
     assert len(events(out)) == len(events(START[protocol])) + 1
@@ -121,6 +133,12 @@ def test_the_number_after_the_events_that_went_out_is_known():
     assert stream.next_number == 8
     stream.feed(says("an event without a number"), 2.0)
     assert stream.next_number == 9
+
+
+@pytest.mark.parametrize("number", [-1, 2**53 + 1, 10**4000])
+def test_what_is_no_number_of_an_event_is_refused(number):
+    with pytest.raises(UpstreamProtocolError):
+        new("response").feed(event("new.kind", sequence_number=number), 0.0)
 
 
 ERRORS = [
@@ -195,7 +213,7 @@ def test_what_follows_the_end_is_ignored(protocol):
 
 @every
 def test_none_of_the_replicas_own_lines_reaches_the_client(protocol):
-    body = b'"type":"new.kind",\r"text":"id: 1\\r\\nevent: error\\n\\ndata: {}"'
+    body = b'"type":"new.kind","text":"id: 1\\r\\nevent: error\\n\\ndata: {}"'
     lines = (
         b": comment\nid: 7\nretry: 1\nevent: response.completed\ndata: {\ndata:"
         + body

@@ -23,6 +23,12 @@ def test_an_answer_of_1_0_is_shown_under_the_clients_names():
     assert whole.usage.cached_tokens is None
 
 
+@pytest.mark.parametrize("space", [b"\n", b"\r\n\t ", b" "])
+def test_white_space_before_an_answer_means_nothing(space):
+    _, shown = read_whole(space + WHOLE_1_0, completion(), identity())
+    assert json.loads(shown) == json.loads(read_whole(WHOLE_1_0, completion(), identity())[1])
+
+
 def test_a_chat_answer_of_1_2_is_shown_under_the_clients_names():
     whole, shown = read_whole(WHOLE_CHAT_1_2, chat(), identity(CHAT, stream=False))
     assert json.loads(shown)["choices"] == json.loads(WHOLE_CHAT_1_2)["choices"]

@@ -19,7 +19,15 @@ def test_until_the_model_is_known_the_most_generous_limits_hold():
 
 
 @pytest.mark.parametrize(
-    ("value", "length"), [(None, None), (b"12", 12), (b"", None), (b"-1", None), (b"1e3", None)]
+    ("value", "length"),
+    [
+        (None, None),
+        (b"12", 12),
+        (b"", None),
+        (b"-1", None),
+        (b"1e3", None),
+        (b"9" * 5000, None),
+    ],
 )
 def test_a_length_is_what_the_client_announced(value, length):
     assert declared_bytes({} if value is None else {b"content-length": value}) == length
