@@ -50,6 +50,8 @@ class Watch:
     def __init__(self, limits: PortLimits) -> None:
         """Watch nothing yet."""
         self.limits = limits
+        self.ending = False
+        """Whether each answer is the last one of its connection."""
         self._loop = asyncio.get_running_loop()
         self._step_s = min(_LOOK_S, limits.header_s / _LOOKS, limits.body_s / _LOOKS)
         self._waiting: set[Waiting] = set()
