@@ -9,7 +9,9 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ import msgspec
 import uvloop
 
 from gateway.api.data import create_data_app
-from gateway.api.server import HttpServer, listening_socket
+from gateway.api.server import HttpServer
 from gateway.core.outcome import RequestFacts
 from gateway.core.outlier import Outlier
 from gateway.core.picking import LeastInFlight, WeightedPick
@@ -35,7 +37,16 @@ from gateway.dataplane.pipeline import Pipeline
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
 from gateway.state.board import Board, Row
-from gateway.state.bus import Ejected, Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
+from gateway.state.bus import (
+    Cover,
+    Ejected,
+    Hello,
+    Numbers,
+    Publish,
+    ReplicaFailed,
+    Scrape,
+    StandDown,
+)
 from gateway.state.link import Orders, SupervisorLink
 from gateway.state.liveness import start_ticks
 from gateway.telemetry.clocks import Clocks
@@ -49,6 +60,11 @@ from gateway.workers import WorkerSettings
 _LOG = logging.getLogger(__name__)
 _ID_BITS = 128
 _FLUSH_S = 2.0
+_OWN_FILES = 64
+"""Descriptors that are no client's nor replica's: sockets, pipes, the board, spare ones."""
+_MOST_CONNECTIONS = 1 << 19
+_FILES_EACH = 2
+"""Descriptors of a request: its client's and its replica's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,9 @@ class Worker:
         self._row = self._board.claim_row(pid, ticks)
         self._snapshot = FleetSnapshot(version=0)
         self._published = asyncio.Event()
+        self._sockets = [socket.socket(fileno=each) for each in settings.sockets]
+        self._covered: tuple[int, ...] = ()
+        self._cover_changed = asyncio.Event()
         self._metrics = RequestMetrics()
         self._upstreams = Upstreams(clock=self._clocks.monotonic)
         self._standings = Standings()
@@ -120,6 +139,8 @@ class Worker:
             limits=PortLimits(header_s=settings.header_s, body_s=settings.body_s),
             on_started=self._link.serving,
             spliced=app.spliced,
+            most_connections=_most_connections(),
+            held=self._sockets,
         )
 
     async def run(self) -> None:
@@ -132,12 +153,13 @@ class Worker:
                 watch_loop_lag(self._metrics.loop_lag, clock=self._clocks.monotonic)
             )
             await self._published.wait()
-            if not self._server.should_exit:
+            cover = tasks.create_task(self._cover())
+            if self._snapshot.version or not self._server.should_exit:
                 _tune_collector()
-                sock = listening_socket(self._settings.host, self._settings.port)
-                await self._server.serve(sockets=[sock])
-            link.cancel()
-            lag.cancel()
+                # Also if it is to end at once: it may be the last to hold the sockets.
+                await self._server.serve(sockets=[self._sockets[i] for i in self._settings.own])
+            for task in (link, lag, cover):
+                task.cancel()
         self._upstreams.close()
         await asyncio.to_thread(self._tracer.close, timeout_s=_FLUSH_S)
         await asyncio.to_thread(self._logs.finish, timeout_s=_FLUSH_S)
@@ -178,7 +200,7 @@ class Worker:
         return self._snapshot.models.get(name)
 
     async def _follow(self) -> None:
-        await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))
+        await self._link.run(Orders(self._publish, self._scrape, self._obey, self._take_cover))
         self._stand_down(self._settings.grace_s)
 
     def _publish(self, message: Publish) -> None:
@@ -198,11 +220,23 @@ class Worker:
         dump = self._metrics.dump(self._clocks.monotonic())
         self._link.send(Numbers(message.id, dump))
 
-    def _obey_stand_down(self, message: StandDown) -> None:
-        self._stand_down(message.grace_s)
+    def _take_cover(self, message: Cover) -> None:
+        self._covered = message.sockets
+        self._cover_changed.set()
 
-    def _stand_down(self, grace_s: float) -> None:
-        self._server.stop_accepting()
+    async def _cover(self) -> None:
+        """Accept from the sockets of others when told to, and from its own, until cancelled."""
+        while True:
+            await self._cover_changed.wait()
+            self._cover_changed.clear()
+            places = {*self._settings.own, *self._covered}
+            await self._server.listen_on([self._sockets[place] for place in sorted(places)])
+
+    def _obey(self, message: StandDown) -> None:
+        self._stand_down(message.grace_s, succeeded=message.succeeded)
+
+    def _stand_down(self, grace_s: float, *, succeeded: bool = False) -> None:
+        self._server.stop_accepting(succeeded=succeeded)
         self._published.set()  # if it has not served yet, it never will
         asyncio.get_running_loop().call_later(grace_s, self._cut)
 
@@ -217,6 +251,19 @@ class Worker:
 
     def _report_outlier(self, outlier: Outlier) -> None:
         self._link.send(Ejected(outlier))
+
+
+def _most_connections() -> int:
+    """Let this process open as many files as it may, and return how many clients that is for.
+
+    Out of descriptors, the loop turns clients away and replicas seem to fail; below that,
+    those that come wait until others have left.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return min(_MOST_CONNECTIONS, max(1, (most - _OWN_FILES) // _FILES_EACH))
 
 
 def _tune_collector() -> None:

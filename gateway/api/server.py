@@ -48,6 +48,7 @@ class HttpServer(uvicorn.Server):
         linger_s: int | None = None,
         spliced: Mapping[bytes, Serve] | None = None,
         most_connections: int | None = None,
+        held: Sequence[socket.socket] = (),
     ) -> None:
         """Serve ``app``; made where the event loop runs.
 
@@ -60,7 +61,9 @@ class HttpServer(uvicorn.Server):
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
             most_connections: how many at once; None: as many as come.
+            held: further listening sockets, to be let go of like its own at the end.
         """
+        self._held = held
         self._on_started = on_started
         self._succeeded = False
         self._watch = watch = Watch(limits or PortLimits())
@@ -117,7 +120,7 @@ class HttpServer(uvicorn.Server):
         """
         self.listeners.close()
         late: list[socket.socket] = []
-        for sock in sockets or ():
+        for sock in {*(sockets or ()), *self._held}:
             if not self._succeeded:
                 late += waiting(sock)
             sock.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.state.bus import (
+    Cover,
     Garbled,
     Hello,
     Publish,
@@ -35,6 +36,7 @@ class Orders:
     publish: Callable[[Publish], None]
     scrape: Callable[[Scrape], None]
     stand_down: Callable[[StandDown], None]
+    cover: Callable[[Cover], None]
 
 
 class SupervisorLink:
@@ -86,6 +88,8 @@ class SupervisorLink:
                         orders.scrape(message)
                     case StandDown():
                         orders.stand_down(message)
+                    case Cover():
+                        orders.cover(message)
         except Garbled as wrong:
             _LOG.warning("the supervisor speaks another version: %s", wrong)
             await asyncio.sleep(RETRY_S)
