@@ -38,7 +38,7 @@ class HandedOn:
 
 
 def handed_on(environ: MutableMapping[str, str]) -> HandedOn | None:
-    """Take up what this process left itself; None at a first start. Only the first call gets it.
+    """Take up what this process left itself; None at a first start, and at a second call.
 
     Changes: ``environ`` loses the note of it, so that no child can mistake it for its own.
     """
@@ -77,7 +77,7 @@ def leave(
     note = msgspec.json.encode(_Descriptors(os.getpid(), lock, admin, data)).decode()
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(command[0], list(command), {**environ, _VARIABLE: note})
+    os.execve(command[0], list(command), {**environ, _VARIABLE: note})  # noqa: S606 - its own command line, no shell
 
 
 def let_signals_in() -> None:

@@ -38,7 +38,7 @@ def open_data_port(host: str, port: int, *, count: int, shared: bool) -> list[so
 
 
 def more_sockets(held: Sequence[socket.socket], count: int) -> list[socket.socket]:
-    """Return the sockets of a data port, with as many new ones as there are fewer than ``count``.
+    """Return the sockets of a data port, and new ones where they are fewer than ``count``.
 
     None is ever closed for being one too many: a connection may wait there.
 

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
-import msgspec
 import uvloop
 from litestar import Litestar
 
@@ -23,7 +23,7 @@ from gateway.api.admin import Views, create_admin_app
 from gateway.api.health import Readiness
 from gateway.api.problems import as_problem
 from gateway.api.server import HttpServer
-from gateway.assembly import VERSION, Assembly, StartRefused, assemble
+from gateway.assembly import Assembly, StartRefused, assemble
 from gateway.config import Config
 from gateway.config.settings import masked
 from gateway.core.http_rules import ADMIN_PORT
@@ -34,10 +34,9 @@ from gateway.ports import PortTaken
 from gateway.publishing import renderer
 from gateway.rehearsal import fixed, rehearse
 from gateway.state.home import StateDirInUse, StateDirUnusable
-from gateway.state.link import ALONE_S
 from gateway.state.liveness import is_alive
-from gateway.telemetry.tracing import TracingSettings, traces_endpoint
-from gateway.workers import Workers, WorkerSettings
+from gateway.worker_command import worker_command, worker_environ
+from gateway.workers import Workers
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_S = 1.0
@@ -46,8 +45,6 @@ _KILL_AFTER_S = 2.0
 _ADMIN_LINGER_S = 1
 _START_S = 10.0
 """How long a restart waits for the workers of the one before to serve."""
-_ALONE = "TRTLLM_GATEWAY_WORKER_ALONE_S"
-"""Seconds after which a worker without a supervisor ends; not a setting: for tests."""
 
 
 def run(config: Config) -> int:
@@ -87,8 +84,8 @@ class Supervisor:
         self._by_terminal = False
         self._workers = Workers(
             self._count,
-            self._worker_command,
-            env=_worker_environ(),
+            partial(worker_command, assembly),
+            env=worker_environ(os.environ),
             descriptors=[sock.fileno() for sock in assembly.opened.data_sockets],
             on_exit=self._worker_ended,
         )
@@ -202,7 +199,7 @@ class Supervisor:
             reasons.append("the gateway is ending")
         if not self._parts.hub.serving():
             reasons.append("no worker serves yet")
-        return Readiness(ready=not reasons, reasons=tuple(reasons))
+        return Readiness(ready=not reasons, reasons=tuple(reasons), run=self._parts.generation)
 
     async def _drain(self, workers: "asyncio.Task[None]") -> None:
         """Let running requests finish within the grace, and end the workers."""
@@ -270,29 +267,6 @@ class Supervisor:
             for pid, _ in dead & earlier:
                 collect(pid)
 
-    def _worker_command(self, slot: int) -> Sequence[str]:
-        config = self._parts.config
-        sockets = self._parts.opened.data_sockets
-        settings = WorkerSettings(
-            slot=slot,
-            generation=self._parts.generation,
-            state_dir=str(config.state.dir),
-            sockets=tuple(sock.fileno() for sock in sockets),
-            own=tuple(range(slot, len(sockets), self._count)),
-            version=VERSION,
-            header_s=config.server.header_s,
-            body_s=config.server.body_s,
-            grace_s=config.server.grace_s,
-            alone_s=float(os.environ.get(_ALONE, ALONE_S)),
-            tracing=TracingSettings(
-                endpoint=traces_endpoint(config.telemetry.otlp_endpoint, os.environ),
-                sample_share=config.telemetry.sample_share,
-                trust_incoming=config.telemetry.trust_incoming,
-            ),
-            log_level=config.telemetry.log.level,
-        )
-        return (sys.executable, "-m", "gateway.worker", msgspec.json.encode(settings).decode())
-
 
 async def _ended(server: HttpServer, serving: "asyncio.Task[None]") -> None:
     server.should_exit = True
@@ -303,8 +277,3 @@ async def _cancelled(tasks: "Sequence[asyncio.Task[None]]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-
-
-def _worker_environ() -> dict[str, str]:
-    # Workers are told all in their settings; secrets that came by the environment stay here.
-    return {k: v for k, v in os.environ.items() if not k.startswith("TRTGW_")}

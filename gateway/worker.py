@@ -136,12 +136,15 @@ class Worker:
         app = create_data_app(self._plane())
         self._server = HttpServer(
             app,
-            limits=PortLimits(header_s=settings.header_s, body_s=settings.body_s),
+            limits=PortLimits(
+                header_s=settings.header_s,
+                body_s=settings.body_s,
+                connections=_most_connections(),
+            ),
             on_started=self._link.serving,
             spliced=app.spliced,
-            most_connections=_most_connections(),
-            held=self._sockets,
         )
+        self._server.hold(self._sockets)
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""

@@ -1,4 +1,4 @@
-"""The listening sockets of a server: which of them it accepts from now, and how it lets them go.
+"""The listening sockets of a server: which it accepts from now, and how it lets go of them.
 
 Rule: the sockets belong to the supervisor, and other processes hold them too. To stop accepting
 from one loses nothing then: what waits on it is another process's. Only who closes the last

@@ -47,8 +47,6 @@ class HttpServer(uvicorn.Server):
         on_started: Callable[[], None] | None = None,
         linger_s: int | None = None,
         spliced: Mapping[bytes, Serve] | None = None,
-        most_connections: int | None = None,
-        held: Sequence[socket.socket] = (),
     ) -> None:
         """Serve ``app``; made where the event loop runs.
 
@@ -60,10 +58,8 @@ class HttpServer(uvicorn.Server):
                 ``protocol`` is this gateway's own.
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
-            most_connections: how many at once; None: as many as come.
-            held: further listening sockets, to be let go of like its own at the end.
         """
-        self._held = held
+        self._held: Sequence[socket.socket] = ()
         self._on_started = on_started
         self._succeeded = False
         self._watch = watch = Watch(limits or PortLimits())
@@ -88,7 +84,7 @@ class HttpServer(uvicorn.Server):
         )
 
         self.listeners = Listeners(
-            self._protocol, self.server_state.connections, most_connections
+            self._protocol, self.server_state.connections, watch.limits.connections
         )
 
     @override
@@ -98,6 +94,10 @@ class HttpServer(uvicorn.Server):
         await self.listeners.listen_on(sockets or ())
         if self._on_started is not None:
             self._on_started()
+
+    def hold(self, sockets: Sequence[socket.socket]) -> None:
+        """Let go of these listening sockets too, as of its own, at the end."""
+        self._held = sockets
 
     async def listen_on(self, sockets: Sequence[socket.socket]) -> None:
         """Accept from these sockets, and from no others."""

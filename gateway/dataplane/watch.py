@@ -29,6 +29,8 @@ class PortLimits:
     keep_alive_s: float = KEEP_ALIVE_S
     """Between an answer and the next request."""
     rules: HeadRules = DATA_PORT
+    connections: int | None = None
+    """At once; further ones wait until others have left. None: no limit."""
     show: Show = as_openai
     """Of a refusal."""
 

@@ -19,6 +19,7 @@ from gateway.state.bus import (
     Serving,
     StandDown,
     ToSupervisor,
+    ToWorker,
     frame,
     from_supervisor,
     socket_path,
@@ -81,15 +82,7 @@ class SupervisorLink:
             self.send(Serving())
         try:
             async for message in from_supervisor(reader):
-                match message:
-                    case Publish():
-                        orders.publish(message)
-                    case Scrape():
-                        orders.scrape(message)
-                    case StandDown():
-                        orders.stand_down(message)
-                    case Cover():
-                        orders.cover(message)
+                _carry_out(orders, message)
         except Garbled as wrong:
             _LOG.warning("the supervisor speaks another version: %s", wrong)
             await asyncio.sleep(RETRY_S)
@@ -97,3 +90,15 @@ class SupervisorLink:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+
+
+def _carry_out(orders: Orders, message: ToWorker) -> None:
+    match message:
+        case Publish():
+            orders.publish(message)
+        case Scrape():
+            orders.scrape(message)
+        case StandDown():
+            orders.stand_down(message)
+        case Cover():
+            orders.cover(message)

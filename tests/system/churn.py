@@ -45,7 +45,7 @@ class Samples:
             self.memory.setdefault(pid, []).append((at, resident_bytes(pid)))
 
     def slopes_mb_h(self) -> dict[str, float]:
-        """Return the growth of each process, by a straight line through what came after warm-up."""
+        """Return the growth of each process, by a straight line through all after warm-up."""
         return {
             ("supervisor" if pid == self.gateway.pid else f"worker {number}"): _slope(seen)
             for number, (pid, seen) in enumerate(self.memory.items())
@@ -65,7 +65,7 @@ def _warm(seen: Sequence[tuple[float, int]]) -> Sequence[tuple[float, int]]:
 
 def _slope(seen: Sequence[tuple[float, int]]) -> float:
     times, sizes = zip(*_warm(seen), strict=True)
-    if len(set(times)) < 2:  # noqa: PLR2004 - a line takes two points
+    if len(set(times)) < 2:
         return 0.0
     return round(statistics.linear_regression(times, sizes).slope * _HOUR_S / _MB, 2)
 
@@ -142,7 +142,7 @@ class Churn:
 
     async def _remove(self, admin: httpx.AsyncClient, every_s: float) -> None:
         ready = await self._ready(admin)
-        if len(ready) > 2:  # noqa: PLR2004 - the two that are always there
+        if len(ready) > 2:
             url = f"{self.gateway.admin_url}/admin/replicas/{ready[0]['id']}"
             answer = await admin.delete(url)
             self.done["removed"] += answer.status_code == httpx.codes.ACCEPTED

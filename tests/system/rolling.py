@@ -1,4 +1,4 @@
-"""Clients that never rest: each stream is held against its true text, connections are kept or new.
+"""Clients that never rest: each stream is held against its true text.
 
 What they count is what a restart must leave at 0: refused, cut, untrue.
 """
@@ -36,13 +36,22 @@ class Load:
 
     def figures(self) -> dict[str, int]:
         """Return the counts, those that are 0 too."""
-        names = ("streams", "requests_on_kept_connections", "refused", "cut", "untrue", "errors")
+        names = (
+            "streams",
+            "requests_on_kept_connections",
+            "refused",
+            "cut",
+            "untrue",
+            "errors",
+        )
         return {name: self.seen[name] for name in names}
 
     @property
     def harm(self) -> dict[str, int]:
         """Return what no restart may do."""
-        return {name: n for name in ("refused", "cut", "untrue", "errors") if (n := self.seen[name])}
+        return {
+            name: n for name in ("refused", "cut", "untrue", "errors") if (n := self.seen[name])
+        }
 
     def _wrong(self, what: str, note: str) -> None:
         self.seen[what] += 1
@@ -86,7 +95,9 @@ class Load:
                 await asyncio.sleep(0.01)
                 continue
             try:
-                while not rest.is_set() and await self._once(reader, writer, place.netloc):
+                while not rest.is_set():
+                    if not await self._once(reader, writer, place.netloc):
+                        break
                     await asyncio.sleep(self.rng.uniform(0, _MOST_PAUSE_S))
             except (OSError, IndexError, asyncio.IncompleteReadError) as problem:
                 self._wrong("cut", f"a kept connection: {problem!r}")
@@ -100,7 +111,8 @@ class Load:
         data = json.dumps({**body, "stream": False, "stream_options": None}).encode()
         writer.write(
             f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+            f"Content-Length: {len(data)}\r\n\r\n".encode()
+            + data
         )
         status = int((await reader.readline()).split()[1])
         headers = {}
@@ -120,7 +132,9 @@ class Load:
 async def loading(load: Load, *, streams: int, kept: int = 0) -> AsyncIterator[Load]:
     """Keep so many streams alive, and so many connections, in the block; then let them end."""
     rest = asyncio.Event()
-    work: Sequence[Callable[[asyncio.Event], Any]] = [load.streams] * streams + [load.kept] * kept
+    work: Sequence[Callable[[asyncio.Event], Any]] = [load.streams] * streams + [
+        load.kept
+    ] * kept
     tasks = [asyncio.ensure_future(each(rest)) for each in work]
     try:
         yield load

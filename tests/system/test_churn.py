@@ -1,4 +1,4 @@
-"""A fleet that is never still leaves nothing open in the gateway, and its memory does not grow."""
+"""A fleet that is never still leaves nothing open in the gateway, and no memory behind."""
 
 import asyncio
 import time

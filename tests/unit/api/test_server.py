@@ -4,6 +4,7 @@ import socket
 import pytest
 
 from gateway.api.server import HttpServer, listening_socket
+from gateway.dataplane.watch import PortLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +97,7 @@ async def test_without_a_successor_to_accept_it_that_one_is_turned_away(served):
     assert await answer_to(client) in {"reset", b""}
 
 
-async def test_a_connection_that_was_kept_open_is_served_once_more_as_a_successor_begins(served):
+async def test_a_connection_that_was_kept_open_is_served_once_more_by_who_goes(served):
     server, sock = served
     client = connect(sock)
     await served_once(client)
@@ -113,7 +114,7 @@ async def test_a_connection_that_was_kept_open_is_served_once_more_as_a_successo
 async def test_a_full_server_leaves_the_next_ones_waiting_and_takes_them_when_some_have_left():
     sock = listening_socket("127.0.0.1", 0)
     started = asyncio.Event()
-    server = HttpServer(hello, on_started=started.set, most_connections=3)
+    server = HttpServer(hello, limits=PortLimits(connections=3), on_started=started.set)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve([sock]))
         await started.wait()
