@@ -76,7 +76,8 @@ class Listeners:
     def _accepted(self) -> asyncio.Protocol:
         if self._most is not None and len(self._connections) + 1 >= self._most:
             self._full = True
-            self._stop()
+            # Not now: the loop has yet to take this very connection from its listener.
+            asyncio.get_running_loop().call_soon(self._stop)
             _LOG.warning("%d connections are open: the next ones wait", self._most)
         return self._protocol()
 

@@ -110,7 +110,7 @@ async def _read(reader: asyncio.StreamReader, seen: Streamed, leave_after: int |
         seen.ended = True
         return
     rest = b""
-    while size := int((await reader.readline()).strip() or b"0", 16):
+    while size := int((await reader.readuntil(b"\n")).strip(), 16):
         rest += await reader.readexactly(size)
         await reader.readexactly(2)
         *events, rest = rest.split(b"\n\n")
