@@ -5,6 +5,7 @@ What they count is what a restart must leave at 0: refused, cut, untrue.
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -56,17 +57,19 @@ class Load:
     def _wrong(self, what: str, note: str) -> None:
         self.seen[what] += 1
         if len(self.notes) < _MOST_NOTES:
-            self.notes.append(f"{what}: {note}")
+            self.notes.append(f"{time.strftime('%H:%M:%S')} {what}: {note}")
 
     async def streams(self, rest: asyncio.Event) -> None:
         """Ask for one stream after the other, each on a new connection."""
         while not rest.is_set():
             body, text = self.rng.choice(self.truths)
             self.live += 1
+            began_at = time.monotonic()
             try:
                 got = await stream(self.url, CHAT, dict(body))
             except (OSError, IndexError) as problem:  # not connected; closed without a status
-                self._wrong("refused", repr(problem))
+                waited_s = time.monotonic() - began_at
+                self._wrong("refused", f"after {waited_s:.1f} s: {problem!r}")
                 await asyncio.sleep(0.01)
             else:
                 self._judge(got, text)

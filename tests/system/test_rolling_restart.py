@@ -25,12 +25,14 @@ LIMIT_S = 120.0
 
 
 def config_of(tmp_path, replicas=2, **server):
-    return gateway_config(tmp_path, server=server, models=[simulated(replicas)])
+    # A client of many may take long to send its request where many tests run.
+    server = {"header_s": 100, "body_s": 100, **server}
+    return gateway_config(tmp_path, server=server, models=[simulated(replicas, time_scale=2)])
 
 
 async def load_of(gateway):
     replica = gateway.ready_replicas(MODEL)[0]["url"]
-    bodies = [asked(i, tokens) for i, tokens in enumerate([4, 20, 60, 60, 120, 120, 200, 300])]
+    bodies = [asked(i, tokens) for i, tokens in enumerate([4, 20, 40, 60, 60, 80, 80, 100])]
     return Load(gateway.url, await truths(replica, SOURCE, bodies))
 
 
