@@ -7,7 +7,7 @@ opened.
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +35,8 @@ from gateway.fleet.fleet import Dependencies, Fleet
 from gateway.fleet.http_probe import HttpProbe
 from gateway.fleet.recipe_planner import RecipePlanner
 from gateway.fleet.watching import Findings
-from gateway.ports import admin_socket, hold_data_port
+from gateway.handover import HandedOn
+from gateway.ports import admin_socket, more_sockets, open_data_port
 from gateway.publishing import Publisher
 from gateway.state import home
 from gateway.state.board import Board
@@ -72,7 +73,7 @@ class Opened:
     lock: IO[str]
     logs: Logs
     board: Board
-    data_socket: socket
+    data_sockets: Sequence[socket]
     admin_socket: socket
     store: SqliteStore
     launchers: Mapping[str, ProcessLauncher]
@@ -84,11 +85,26 @@ class Opened:
             await launcher.close()
         await self.probe.close()
         await self.store.close()
-        self.data_socket.close()
+        self.close_data_port()
         self.admin_socket.close()
         self.board.close()
         self.logs.finish(timeout_s=_FLUSH_S)
         self.lock.close()
+
+    async def hand_on(self) -> HandedOn:
+        """Give back all that this process does not keep when it starts anew."""
+        for launcher in self.launchers.values():
+            await launcher.close()
+        await self.probe.close()
+        await self.store.close()
+        self.board.close()
+        self.logs.finish(timeout_s=_FLUSH_S)
+        return HandedOn(self.lock, self.admin_socket, self.data_sockets)
+
+    def close_data_port(self) -> None:
+        """Leave the sockets of the data port to the workers; safe to call twice."""
+        for sock in self.data_sockets:
+            sock.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +125,14 @@ class Assembly:
     """Holds an admin token that was made just now; None if none was."""
     workers: int
     """How many worker processes run."""
+    again: bool
+    """Whether it went on from an earlier program of the same process."""
 
 
-async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assembly:
-    """Make every part.
+async def assemble(
+    config: Config, *, wall_clock: Callable[[], float], handed_on: HandedOn | None = None
+) -> Assembly:
+    """Make every part, from what an earlier program ``handed_on`` if there was one.
 
     Raises:
         StateDirInUse, StateDirUnusable: of the state directory.
@@ -120,23 +140,26 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
         StartRefused: a secret, the store or the catalogue cannot be used.
     """
     become_subreaper()
-    lock = home.take(config.state.dir)
+    lock = home.take(config.state.dir) if handed_on is None else handed_on.lock
+    workers = config.server.worker_count(len(os.sched_getaffinity(0)))
     logs = start_logs(level=config.telemetry.log.level, wall=wall_clock, fields={})
     try:
         secrets = _read_secrets(config)
         host = Host(NvmlReader(), read_recipes(BUILTIN))
-        opened = await _open(config, lock, logs, wall_clock)
+        opened = await _open(config, _Begun(lock, logs, handed_on), workers, wall_clock)
     except _PROBLEMS as problem:
         raise StartRefused(str(problem)) from None
     rng = Random(SystemRandom().getrandbits(_RANDOM_BITS))
-    workers = config.server.worker_count(len(os.sched_getaffinity(0)))
-    metrics = FleetMetrics(
-        version=VERSION, revision=_revision(), python=platform.python_version()
-    )
-    steady = Clocks(time.monotonic, wall_clock).steady()
-    fleet = _fleet(config, opened, host, metrics, rng=rng, clock=steady)
+    metrics = _fleet_metrics()
+    fleet = _fleet(config, opened, host, metrics, rng=rng, wall_clock=wall_clock)
     generation = f"{rng.getrandbits(_RANDOM_BITS):016x}"
-    hub = Hub(generation, on_failed=fleet.suspect, on_ejected=fleet.eject)
+    hub = Hub(
+        generation,
+        workers=workers,
+        sockets=len(opened.data_sockets),
+        on_failed=fleet.suspect,
+        on_ejected=fleet.eject,
+    )
     return Assembly(
         config=config,
         opened=opened,
@@ -150,7 +173,13 @@ async def assemble(config: Config, *, wall_clock: Callable[[], float]) -> Assemb
         host=host,
         token_file=secrets.token_file,
         workers=workers,
+        again=handed_on is not None,
     )
+
+
+def _fleet_metrics() -> FleetMetrics:
+    python = platform.python_version()
+    return FleetMetrics(version=VERSION, revision=_revision(), python=python)
 
 
 def _fleet(
@@ -160,7 +189,7 @@ def _fleet(
     metrics: FleetMetrics,
     *,
     rng: Random,
-    clock: Callable[[], float],
+    wall_clock: Callable[[], float],
 ) -> Fleet:
     given = Dependencies(
         store=opened.store,
@@ -168,7 +197,7 @@ def _fleet(
         launchers=opened.launchers,
         planner=RecipePlanner(host.gpus, host.recipes),
         probe=opened.probe,
-        clock=clock,
+        clock=Clocks(time.monotonic, wall_clock).steady(),
         rng=rng,
         monotonic=time.perf_counter,
         findings=Findings(
@@ -183,25 +212,29 @@ def _fleet(
     return Fleet(fleet_settings(config), given)
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    lock: IO[str]
+    logs: Logs
+    handed_on: HandedOn | None
+
+
 async def _open(
-    config: Config, lock: IO[str], logs: Logs, wall_clock: Callable[[], float]
+    config: Config, begun: _Begun, workers: int, wall_clock: Callable[[], float]
 ) -> Opened:
     board = Board.create(config.state.dir / "board")
     board.clear_dead_rows(is_alive)
-    # Rows that are left belong to workers of a killed supervisor, which still share the port.
-    data_socket = hold_data_port(
-        config.server.host, config.server.port, shared=bool(board.owners())
-    )
+    data, admin = _sockets(config, begun.handed_on, workers, shared=bool(board.owners()))
     store = await SqliteStore.open(config.state.dir / "state.sqlite")
     instance = await store.instance_id()
     folder = config.state.dir / "replicas"
     environ = replica_environ(config, os.environ)
     return Opened(
-        lock=lock,
-        logs=logs,
+        lock=begun.lock,
+        logs=begun.logs,
         board=board,
-        data_socket=data_socket,
-        admin_socket=admin_socket(config.admin.host, config.admin.port),
+        data_sockets=data,
+        admin_socket=admin,
         store=store,
         launchers={
             name: ProcessLauncher(
@@ -211,6 +244,21 @@ async def _open(
         },
         probe=HttpProbe(),
     )
+
+
+def _sockets(
+    config: Config, handed_on: HandedOn | None, workers: int, *, shared: bool
+) -> tuple[list[socket], socket]:
+    """Return the sockets of both ports.
+
+    ``shared``: rows of the board have owners. They are workers of a killed supervisor, which
+    still share the port.
+    """
+    if handed_on is not None:
+        return more_sockets(handed_on.data_sockets, workers), handed_on.admin_socket
+    server, admin = config.server, config.admin
+    data = open_data_port(server.host, server.port, count=workers, shared=shared)
+    return data, admin_socket(admin.host, admin.port)
 
 
 @dataclass(frozen=True, slots=True)

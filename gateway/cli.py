@@ -34,6 +34,11 @@ COMMANDS: Mapping[str, Entry] = {
     "models": Entry(
         "gateway.commands.models", "models", "See and change models of a running gateway."
     ),
+    "restart": Entry(
+        "gateway.commands.restart",
+        "restart",
+        "Start a running gateway anew; no stream is cut.",
+    ),
     "check-config": Entry(
         "gateway.commands.check_config",
         "check_config",

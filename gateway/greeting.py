@@ -16,12 +16,15 @@ _LOOK_S = 0.05
 
 async def greet(parts: Assembly) -> None:
     """Wait until the workers serve and the replicas are ready, then print the banner once."""
+    if parts.again:
+        return  # it was said at the first start, and where it runs has not changed
+    config, opened = parts.config, parts.opened
+    urls = _url(opened.data_sockets[0]), _url(opened.admin_socket)  # closed as it ends
     await _until(lambda: parts.hub.serving() >= parts.workers, _LONGEST_S)
     await _until(lambda: _all_ready(parts.fleet), _LONGEST_S)
-    config, opened = parts.config, parts.opened
     shown = Shown(
-        data_url=_url(opened.data_socket),
-        admin_url=_url(opened.admin_socket),
+        data_url=urls[0],
+        admin_url=urls[1],
         models=parts.fleet.models(),
         replicas=parts.fleet.replicas(),
         token_file=parts.token_file,

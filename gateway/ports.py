@@ -1,9 +1,12 @@
 """Take the two ports before anything is started.
 
-So that a clash is told at once and by name.
+So that a clash is told at once and by name. The supervisor holds every socket of the data port
+for as long as it runs: a worker that ends, however it ends, takes no connection with it that
+waits to be accepted.
 """
 
 import socket
+from collections.abc import Sequence
 
 from gateway.api.server import bound_socket
 
@@ -12,12 +15,13 @@ class PortTaken(Exception):  # noqa: N818 - names the condition
     """An address cannot be bound."""
 
 
-def hold_data_port(host: str, port: int, *, shared: bool) -> socket.socket:
-    """Bind the data port without listening: workers will listen on it beside this socket.
+def open_data_port(host: str, port: int, *, count: int, shared: bool) -> list[socket.socket]:
+    """Bind the data port ``count`` times, without listening: workers will, when they are ready.
 
     Args:
         host: address.
         port: 0 for any free one.
+        count: one for each worker.
         shared: workers of an earlier run of this gateway may still listen on it.
 
     Raises:
@@ -28,9 +32,21 @@ def hold_data_port(host: str, port: int, *, shared: bool) -> socket.socket:
             # SO_REUSEPORT would quietly share the port with another gateway of this user.
             with _plain(host, port):
                 pass
-        return bound_socket(host, port)
+        return more_sockets([bound_socket(host, port)], count)
     except OSError as problem:
         raise _taken("data", host, port, problem) from None
+
+
+def more_sockets(held: Sequence[socket.socket], count: int) -> list[socket.socket]:
+    """Return the sockets of a data port, and new ones where they are fewer than ``count``.
+
+    None is ever closed for being one too many: a connection may wait there.
+
+    Raises:
+        OSError: the address cannot be bound again.
+    """
+    host, port = held[0].getsockname()[:2]
+    return [*held, *(bound_socket(host, port) for _ in range(count - len(held)))]
 
 
 def admin_socket(host: str, port: int) -> socket.socket:

@@ -12,49 +12,53 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
+from typing import NoReturn
 
-import msgspec
 import uvloop
 from litestar import Litestar
 
+from backends.procfs import collect, dead_children
 from gateway.api.admin import Views, create_admin_app
 from gateway.api.health import Readiness
 from gateway.api.problems import as_problem
 from gateway.api.server import HttpServer
-from gateway.assembly import VERSION, Assembly, StartRefused, assemble
+from gateway.assembly import Assembly, StartRefused, assemble
 from gateway.config import Config
 from gateway.config.settings import masked
 from gateway.core.http_rules import ADMIN_PORT
 from gateway.dataplane.watch import PortLimits
 from gateway.greeting import greet
+from gateway.handover import HandedOn, handed_on, leave, let_signals_in, own_command
 from gateway.ports import PortTaken
 from gateway.publishing import renderer
+from gateway.rehearsal import fixed, rehearse
 from gateway.state.home import StateDirInUse, StateDirUnusable
-from gateway.state.link import ALONE_S
 from gateway.state.liveness import is_alive
-from gateway.telemetry.tracing import TracingSettings, traces_endpoint
-from gateway.workers import Workers, WorkerSettings
+from gateway.worker_command import worker_command, worker_environ
+from gateway.workers import Workers
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_S = 1.0
 _LOOK_S = 0.05
 _KILL_AFTER_S = 2.0
 _ADMIN_LINGER_S = 1
-_ALONE = "TRTLLM_GATEWAY_WORKER_ALONE_S"
-"""Seconds after which a worker without a supervisor ends; not a setting: for tests."""
+_START_S = 10.0
+"""How long a restart waits for the workers of the one before to serve."""
 
 
 def run(config: Config) -> int:
     """Run the gateway until it is told to end; return the process's exit code."""
     try:
-        return uvloop.run(_main(config))
+        return uvloop.run(_main(config, handed_on(os.environ)))
     except (StartRefused, PortTaken, StateDirInUse, StateDirUnusable) as refused:
         sys.stderr.write(f"Not started: {refused}\n")
         return 1
 
 
-async def _main(config: Config) -> int:
-    assembly = await assemble(config, wall_clock=time.time)  # noqa: TID251 - composition root
+async def _main(config: Config, before: HandedOn | None) -> int:
+    clock = time.time  # noqa: TID251 - composition root
+    assembly = await assemble(config, wall_clock=clock, handed_on=before)
     try:
         await Supervisor(assembly).run()
     finally:
@@ -70,23 +74,25 @@ class Supervisor:
         """Start nothing yet."""
         self._parts = assembly
         self._count = assembly.workers
+        self._turn = asyncio.Event()
+        """Set when it stops being as it is: to end, or to start anew."""
         self._end = asyncio.Event()
+        self._restarting = False
+        self._one_restart = asyncio.Lock()
+        self._all_serve = asyncio.Event()
         self._hurry = asyncio.Event()
         self._by_terminal = False
         self._workers = Workers(
             self._count,
-            self._worker_command,
-            env=_worker_environ(),
+            partial(worker_command, assembly),
+            env=worker_environ(os.environ),
+            descriptors=[sock.fileno() for sock in assembly.opened.data_sockets],
             on_exit=self._worker_ended,
         )
 
     async def run(self) -> None:
-        """Serve until a signal, then drain and end."""
+        """Serve until a signal, then drain and end, or start anew in this process."""
         parts = self._parts
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
-        loop.add_signal_handler(signal.SIGINT, self._asked_from_terminal)
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         parts.hub.subscribe(self._worker_serves)
         await parts.hub.open(parts.config.state.dir)
         await parts.fleet.start()
@@ -94,7 +100,9 @@ class Supervisor:
             self._admin_app(), limits=self._admin_limits(), linger_s=_ADMIN_LINGER_S
         )
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(admin.serve([parts.opened.admin_socket]))
+            self._hear_signals(tasks)
+            # A copy: the port stays open when the server lets go of it.
+            serving = tasks.create_task(admin.serve([parts.opened.admin_socket.dup()]))
             background = [
                 tasks.create_task(parts.fleet.run()),
                 tasks.create_task(parts.publisher.run()),
@@ -102,15 +110,71 @@ class Supervisor:
                 tasks.create_task(greet(parts)),
             ]
             workers = tasks.create_task(self._workers.run())
-            await self._end.wait()
+            await self._turn.wait()
+            if self._restarting:
+                await _ended(admin, serving)
+                await _cancelled(background)
+                await self._start_anew()
             await self._drain(workers)
-            for task in background:
-                task.cancel()
-            await asyncio.wait(background)
+            await _cancelled(background)
             stop = parts.config.server.replicas_on_exit == "stop"
             await parts.fleet.close(stop_replicas=stop)
-            admin.should_exit = True
-            await serving
+            parts.opened.admin_socket.close()
+            await _ended(admin, serving)
+
+    def _hear_signals(self, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+
+        def restart() -> None:
+            tasks.create_task(self._restart_by_signal())
+
+        def hung_up() -> None:
+            """End with the terminal; without one the signal is the usual one for a reload."""
+            if sys.stdin.isatty():
+                self._asked_from_terminal()
+            else:
+                restart()
+
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
+        loop.add_signal_handler(signal.SIGINT, self._asked_from_terminal)
+        loop.add_signal_handler(signal.SIGHUP, hung_up)
+        loop.add_signal_handler(signal.SIGUSR2, restart)
+        let_signals_in()
+
+    async def _restart_by_signal(self) -> None:
+        problem = await self.restart()
+        if problem is not None:
+            _LOG.error("not restarted, all goes on as before: %s", problem)
+
+    async def restart(self) -> str | None:
+        """Begin to start anew in this process; return why not, if so: then nothing changed.
+
+        Ports stay open, replicas run on, and workers finish what they have.
+        """
+        async with self._one_restart:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_START_S):
+                    await self._all_serve.wait()
+            if self._turn.is_set():
+                return "the gateway is ending" if self._end.is_set() else None
+            rows = len(self._parts.opened.board.owners()) + self._count
+            if rows > self._parts.opened.board.rows:
+                return "too many workers of earlier starts still finish requests: try later"
+            before = fixed(self._parts.config)
+            problem = await rehearse(own_command(), before, os.environ)
+            if problem is None:
+                self._restarting = not self._end.is_set()
+                self._turn.set()
+            return problem
+
+    async def _start_anew(self) -> NoReturn:
+        parts = self._parts
+        self._workers.end()
+        await parts.fleet.close(stop_replicas=False)
+        await parts.hub.close()
+        _LOG.info("starting anew")
+        handed = await parts.opened.hand_on()
+        leave(handed, own_command(), os.environ, ending=self._end.is_set())
 
     def _admin_app(self) -> Litestar:
         parts = self._parts
@@ -118,6 +182,7 @@ class Supervisor:
             metrics=renderer(parts.fleet, parts.hub, parts.metrics, parts.exposition),
             readiness=self._readiness,
             config=lambda: masked(parts.config),
+            restart=self.restart,
             host=parts.host,
         )
         return create_admin_app(parts.fleet, parts.access, views)
@@ -134,7 +199,7 @@ class Supervisor:
             reasons.append("the gateway is ending")
         if not self._parts.hub.serving():
             reasons.append("no worker serves yet")
-        return Readiness(ready=not reasons, reasons=tuple(reasons))
+        return Readiness(ready=not reasons, reasons=tuple(reasons), run=self._parts.generation)
 
     async def _drain(self, workers: "asyncio.Task[None]") -> None:
         """Let running requests finish within the grace, and end the workers."""
@@ -144,6 +209,7 @@ class Supervisor:
         if not self._by_terminal:  # behind a terminal there is no load balancer to wait for
             await self._unless_hurried(server.drain_delay_s)
         grace_s = 0.0 if self._hurry.is_set() else server.grace_s
+        self._parts.opened.close_data_port()  # workers see to what waits there
         hub.stand_down_all(grace_s)
         if not await self._ended(workers, grace_s + _KILL_AFTER_S):
             hub.stand_down_all(0.0)
@@ -173,56 +239,41 @@ class Supervisor:
         if self._end.is_set():
             self._hurry.set()
         self._end.set()
+        self._turn.set()
 
     def _asked_from_terminal(self) -> None:
         self._by_terminal = True
         self._asked_to_end()
 
-    def _hung_up(self) -> None:
-        """End with the terminal; without one the signal asks for a reload, not there yet."""
-        if sys.stdin.isatty():
-            self._asked_from_terminal()
-        else:
-            _LOG.warning("SIGHUP: the configuration cannot be reloaded; restart to apply it")
-
     def _worker_serves(self) -> None:
         """Once all workers of this run serve, those of an earlier one may go."""
         if self._parts.hub.serving() >= self._count:
+            if not self._all_serve.is_set() and self._parts.again:
+                _LOG.warning("the new start takes over: earlier workers finish what they have")
+            self._all_serve.set()
             self._parts.hub.replace_old(self._parts.config.server.grace_s)
 
     def _worker_ended(self) -> None:
         self._parts.opened.board.clear_dead_rows(is_alive)
 
     async def _sweep(self) -> None:
-        """Clear the rows of dead workers that were nobody's children."""
+        """See to the end of workers that an earlier program of this process started."""
+        dead: frozenset[tuple[int, int]] = frozenset()
         while True:
             await asyncio.sleep(_SWEEP_S)
             self._parts.opened.board.clear_dead_rows(is_alive)
-
-    def _worker_command(self, slot: int) -> Sequence[str]:
-        config = self._parts.config
-        host, port = self._parts.opened.data_socket.getsockname()[:2]
-        settings = WorkerSettings(
-            slot=slot,
-            generation=self._parts.generation,
-            state_dir=str(config.state.dir),
-            host=host,
-            port=port,
-            version=VERSION,
-            header_s=config.server.header_s,
-            body_s=config.server.body_s,
-            grace_s=config.server.grace_s,
-            alone_s=float(os.environ.get(_ALONE, ALONE_S)),
-            tracing=TracingSettings(
-                endpoint=traces_endpoint(config.telemetry.otlp_endpoint, os.environ),
-                sample_share=config.telemetry.sample_share,
-                trust_incoming=config.telemetry.trust_incoming,
-            ),
-            log_level=config.telemetry.log.level,
-        )
-        return (sys.executable, "-m", "gateway.worker", msgspec.json.encode(settings).decode())
+            # Whoever waits for a child collects it at once: one that was dead before is theirs.
+            earlier, dead = dead, dead_children()
+            for pid, _ in dead & earlier:
+                collect(pid)
 
 
-def _worker_environ() -> dict[str, str]:
-    # Workers are told all in their settings; secrets that came by the environment stay here.
-    return {k: v for k, v in os.environ.items() if not k.startswith("TRTGW_")}
+async def _ended(server: HttpServer, serving: "asyncio.Task[None]") -> None:
+    server.should_exit = True
+    await serving
+
+
+async def _cancelled(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

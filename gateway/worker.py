@@ -9,11 +9,11 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
+import socket
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 import uvloop
 
+from gateway.accounting import Leases, Recorder, note_silence
 from gateway.api.data import create_data_app
-from gateway.api.server import HttpServer, listening_socket
-from gateway.core.outcome import RequestFacts
+from gateway.api.server import HttpServer
 from gateway.core.outlier import Outlier
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.silence import Silences
@@ -37,15 +37,23 @@ from gateway.dataplane.placing import Placing
 from gateway.dataplane.quarantine import Quarantine
 from gateway.dataplane.upstream import Upstreams
 from gateway.dataplane.watch import PortLimits
-from gateway.state.board import Board, Row
-from gateway.state.bus import Ejected, Hello, Numbers, Publish, ReplicaFailed, Scrape, StandDown
+from gateway.state.board import Board
+from gateway.state.bus import (
+    Cover,
+    Ejected,
+    Hello,
+    Numbers,
+    Publish,
+    ReplicaFailed,
+    Scrape,
+    StandDown,
+)
 from gateway.state.link import Orders, SupervisorLink
 from gateway.state.liveness import start_ticks
 from gateway.telemetry.clocks import Clocks
-from gateway.telemetry.logs import Logs, start_logs
+from gateway.telemetry.logs import start_logs
 from gateway.telemetry.looplag import watch_loop_lag
 from gateway.telemetry.metrics import RequestMetrics
-from gateway.telemetry.tracer import RequestTrace
 from gateway.telemetry.tracing import start_tracing
 from gateway.workers import WorkerSettings
 
@@ -53,41 +61,11 @@ _LOG = logging.getLogger(__name__)
 _ID_BITS = 128
 _FLUSH_S = 2.0
 _LOOK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorder:
-    metrics: RequestMetrics
-    logs: Logs
-    silences: Silences
-
-    def admitted(self, facts: RequestFacts) -> None:
-        self.metrics.admitted(facts)
-        self.silences.began(facts)
-
-    def record(self, facts: RequestFacts, trace: RequestTrace | None) -> None:
-        self.silences.ended(facts)
-        if trace is None:
-            self.metrics.record(facts)
-            self.logs.request(facts)
-        else:
-            self.metrics.record(facts, trace.finish(facts))
-            self.logs.request(facts, trace.trace_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Leases:
-    board: Board
-    row: Row
-
-    def loads(self, columns: Sequence[int]) -> list[int]:
-        return self.board.loads(columns)
-
-    def add(self, column: int, delta: int) -> None:
-        self.row.add(column, delta)
-
-    def give_back(self, replica: ReplicaView, slots: int) -> None:
-        self.row.add(replica.column, -slots)
+_OWN_FILES = 64
+"""Descriptors that are no client's nor replica's: sockets, pipes, the board, spare ones."""
+_MOST_CONNECTIONS = 1 << 19
+_FILES_EACH = 2
+"""Descriptors of a request: its client's and its replica's."""
 
 
 class Worker:
@@ -103,6 +81,9 @@ class Worker:
         self._row = self._board.claim_row(pid, ticks)
         self._snapshot = FleetSnapshot(version=0)
         self._published = asyncio.Event()
+        self._sockets = [socket.socket(fileno=each) for each in settings.sockets]
+        self._covered: tuple[int, ...] = ()
+        self._cover_changed = asyncio.Event()
         self._metrics = RequestMetrics()
         self._upstreams = Upstreams(clock=self._clocks.monotonic)
         self._standings = Standings()
@@ -122,10 +103,18 @@ class Worker:
             slot=str(settings.slot),
             version=settings.version,
         )
+        self._server = self._make_server()
+        self._server.hold(self._sockets)
+
+    def _make_server(self) -> HttpServer:
         app = create_data_app(self._plane())
-        self._server = HttpServer(
+        return HttpServer(
             app,
-            limits=PortLimits(header_s=settings.header_s, body_s=settings.body_s),
+            limits=PortLimits(
+                header_s=self._settings.header_s,
+                body_s=self._settings.body_s,
+                connections=_most_connections(),
+            ),
             on_started=self._link.serving,
             spliced=app.spliced,
         )
@@ -141,13 +130,13 @@ class Worker:
             )
             looks = tasks.create_task(self._look_for_silence())
             await self._published.wait()
-            if not self._server.should_exit:
+            cover = tasks.create_task(self._cover())
+            if self._snapshot.version or not self._server.should_exit:
                 _tune_collector()
-                sock = listening_socket(self._settings.host, self._settings.port)
-                await self._server.serve(sockets=[sock])
-            link.cancel()
-            lag.cancel()
-            looks.cancel()
+                # Also if it is to end at once: it may be the last to hold the sockets.
+                await self._server.serve(sockets=[self._sockets[i] for i in self._settings.own])
+            for task in (link, lag, looks, cover):
+                task.cancel()
         self._upstreams.close()
         await asyncio.to_thread(self._tracer.close, timeout_s=_FLUSH_S)
         await asyncio.to_thread(self._logs.finish, timeout_s=_FLUSH_S)
@@ -155,7 +144,7 @@ class Worker:
 
     def _plane(self) -> DataPlane:
         rng = Random(SystemRandom().getrandbits(_ID_BITS))
-        leases = _Leases(self._board, self._row)
+        leases = Leases(self._board, self._row)
         admission = Admission(
             rng=rng,
             clock=self._clocks.monotonic,
@@ -172,7 +161,7 @@ class Worker:
         return DataPlane(
             snapshot=lambda: self._snapshot,
             pipeline=pipeline,
-            recorder=_Recorder(self._metrics, self._logs, self._silences),
+            recorder=Recorder(self._metrics, self._logs, self._silences),
             tracer=self._tracer,
             clock=self._clocks.monotonic,
             wall_clock=self._clocks.wall,
@@ -184,18 +173,15 @@ class Worker:
         return self._snapshot.models.get(name)
 
     async def _follow(self) -> None:
-        await self._link.run(Orders(self._publish, self._scrape, self._obey_stand_down))
+        await self._link.run(Orders(self._publish, self._scrape, self._obey, self._take_cover))
         self._stand_down(self._settings.grace_s)
 
     async def _look_for_silence(self) -> None:
         """Write down from time to time what replicas keep this worker's requests waiting."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            waits = self._silences.look(self._clocks.monotonic())
-            for model in self._snapshot.models.values():
-                for replica in (*model.replicas, *model.ejected):
-                    heard_at = self._silences.heard_at(replica.id)
-                    self._row.note(replica.column, waits.get(replica.id), heard_at)
+            at = self._clocks.monotonic()
+            note_silence(self._row, self._silences, self._snapshot, at)
 
     def _publish(self, message: Publish) -> None:
         snapshot, at = message.snapshot, self._clocks.monotonic()
@@ -215,11 +201,23 @@ class Worker:
         dump = self._metrics.dump(self._clocks.monotonic())
         self._link.send(Numbers(message.id, dump))
 
-    def _obey_stand_down(self, message: StandDown) -> None:
-        self._stand_down(message.grace_s)
+    def _take_cover(self, message: Cover) -> None:
+        self._covered = message.sockets
+        self._cover_changed.set()
 
-    def _stand_down(self, grace_s: float) -> None:
-        self._server.stop_accepting()
+    async def _cover(self) -> None:
+        """Accept from the sockets of others when told to, and from its own, until cancelled."""
+        while True:
+            await self._cover_changed.wait()
+            self._cover_changed.clear()
+            places = {*self._settings.own, *self._covered}
+            await self._server.listen_on([self._sockets[place] for place in sorted(places)])
+
+    def _obey(self, message: StandDown) -> None:
+        self._stand_down(message.grace_s, succeeded=message.succeeded)
+
+    def _stand_down(self, grace_s: float, *, succeeded: bool = False) -> None:
+        self._server.stop_accepting(succeeded=succeeded)
         self._published.set()  # if it has not served yet, it never will
         asyncio.get_running_loop().call_later(grace_s, self._cut)
 
@@ -234,6 +232,19 @@ class Worker:
 
     def _report_outlier(self, outlier: Outlier) -> None:
         self._link.send(Ejected(outlier))
+
+
+def _most_connections() -> int:
+    """Let this process open as many files as it may, and return how many clients that is for.
+
+    Out of descriptors, the loop turns clients away and replicas seem to fail; below that,
+    those that come wait until others have left.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return min(_MOST_CONNECTIONS, max(1, (most - _OWN_FILES) // _FILES_EACH))
 
 
 def _tune_collector() -> None:

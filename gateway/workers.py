@@ -29,8 +29,10 @@ class WorkerSettings:
     generation: str
     """Id of the supervisor run that starts it."""
     state_dir: str
-    host: str
-    port: int
+    sockets: tuple[int, ...]
+    """Descriptors of all sockets of the data port."""
+    own: tuple[int, ...]
+    """Places in ``sockets`` of those that it accepts from as long as it serves."""
     version: str
     header_s: float = 5.0
     """How long a client may take to send its request's head."""
@@ -52,15 +54,17 @@ class Workers:
         command: Callable[[int], Sequence[str]],
         *,
         env: Mapping[str, str],
+        descriptors: Sequence[int] = (),
         on_exit: Callable[[], None],
     ) -> None:
         """Run ``count`` workers, slot by slot started as ``command(slot)``.
 
-        ``on_exit`` is called whenever one ended.
+        Each inherits the ``descriptors``. ``on_exit`` is called whenever one ended.
         """
         self._count = count
         self._command = command
         self._env = dict(env)
+        self._descriptors = descriptors
         self._on_exit = on_exit
         self._ending = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -101,6 +105,7 @@ class Workers:
                 *self._command(slot),
                 env=self._env,
                 stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=self._descriptors,
                 # Its own session: Ctrl-C in a terminal is for the supervisor, which ends
                 # workers in order.
                 start_new_session=True,

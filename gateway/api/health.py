@@ -19,6 +19,8 @@ class Readiness(msgspec.Struct, frozen=True):
 
     ready: bool
     reasons: tuple[str, ...] = ()
+    run: str = ""
+    """Id of this start: another one after a restart."""
 
 
 ReadinessCheck = Callable[[], Readiness]
@@ -27,9 +29,9 @@ ReadinessHere = NamedDependency[SkipValidation[ReadinessCheck]]
 
 
 @get("/healthz", opt=PUBLIC, tags=["health"])
-async def healthz() -> dict[str, str]:
-    """Answer as long as the supervisor's loop turns."""
-    return {"status": "ok"}
+async def healthz(readiness: ReadinessHere) -> dict[str, str]:
+    """Answer as long as the supervisor's loop turns; ``run`` changes with each start."""
+    return {"status": "ok", "run": readiness().run}
 
 
 @get("/readyz", opt=PUBLIC, tags=["health"])

@@ -68,10 +68,10 @@ class BadRequest(Exception):  # noqa: N818 - names the condition
 
 
 class NotAllowed(Exception):  # noqa: N818 - names the condition
-    """The caller did not show that it may do this."""
+    """The caller did not show that it may do this, or it may not be done now."""
 
     def __init__(self, status: int, slug: str, detail: str) -> None:
-        """Carry 401 or 403, a word for programs and a sentence for people."""
+        """Carry 401, 403 or 409, a word for programs and a sentence for people."""
         super().__init__(detail)
         self.status = status
         self.slug = slug

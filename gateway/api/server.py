@@ -1,12 +1,13 @@
-"""uvicorn as this gateway runs it: on a socket it is given, under limits, ended by order.
+"""uvicorn as this gateway runs it: on sockets it is given, under limits, ended by order.
 
-Every worker listens on the same port with SO_REUSEPORT, and the kernel deals connections out.
+Each worker has a listening socket of its own on the same port, with SO_REUSEPORT, and the
+kernel deals connections out.
 """
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -14,11 +15,11 @@ import uvicorn
 from litestar.types import ASGIApp
 from typing_extensions import override
 
+from gateway.api.listening import BACKLOG, Listeners, waiting
 from gateway.dataplane.protocol import GuardedProtocol
 from gateway.dataplane.serving import Serve, SpliceProtocol
 from gateway.dataplane.watch import PortLimits, Watch
 
-_BACKLOG = 2048
 _UNSENT_BYTES = 65_536
 """What the kernel takes of an answer before the network can; else up to 4 MB for each client.
 
@@ -26,6 +27,12 @@ Then a client that does not read is noticed, and its replica held back, while li
 """
 _LAST_REQUESTS_S = 0.3
 """At the end: how long a connection that has just been made may take to send its request."""
+_LAST_CONNECTIONS_S = 5.0
+"""With a successor: how long a client may go on to use a connection that it kept open.
+
+Its next answer tells it to open another; one that is closed meets the request on its way.
+"""
+_LOOK_S = 0.1
 
 
 class HttpServer(uvicorn.Server):
@@ -52,8 +59,10 @@ class HttpServer(uvicorn.Server):
             on_started: called once the port is open.
             linger_s: at the end, how long open responses may take; None: as long as they do.
         """
+        self._held: Sequence[socket.socket] = ()
         self._on_started = on_started
-        watch = Watch(limits or PortLimits())
+        self._succeeded = False
+        self._watch = watch = Watch(limits or PortLimits())
         guarded: Callable[..., GuardedProtocol] = partial(protocol, watch=watch)
         if spliced is not None:
             guarded = partial(SpliceProtocol, watch=watch, spliced=spliced)
@@ -69,36 +78,73 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 timeout_graceful_shutdown=linger_s,
             )
+        )
+
+        self.listeners = Listeners(
+            self._protocol, self.server_state.connections, watch.limits.connections
         )
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the port, then say so."""
-        await super().startup(sockets)
+        await super().startup([])
+        await self.listeners.listen_on(sockets or ())
         if self._on_started is not None:
             self._on_started()
+
+    def hold(self, sockets: Sequence[socket.socket]) -> None:
+        """Let go of these listening sockets too, as of its own, at the end."""
+        self._held = sockets
+
+    async def listen_on(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept from these sockets, and from no others."""
+        await self.listeners.listen_on(sockets)
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        """Look what has changed, ten times a second."""
+        await self.listeners.make_room()
+        return await super().on_tick(counter)
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening without turning anybody away, then let open responses finish.
 
-        What the kernel had queued on this socket would be reset with it, though the other
-        workers could serve it: it is accepted first. And a connection that has just come has
-        yet to send its request, so it gets a moment before idle connections are closed.
+        What the kernel has queued on these sockets is left to the successor, if there is one;
+        else it is accepted first, for it would be reset with the last copy of its socket. From
+        now on each answer asks its client to connect anew, and clients get a moment to send the
+        requests that are on their way before idle connections are closed.
         """
-        late = [connection for sock in sockets or () for connection in _queued(sock)]
-        for server in self.servers:
-            server.close()
-        for sock in sockets or ():
+        self.listeners.close()
+        late: list[socket.socket] = []
+        for sock in {*(sockets or ()), *self._held}:
+            if not self._succeeded:
+                late += waiting(sock)
             sock.close()
+        self._watch.ending = True
         loop = asyncio.get_running_loop()
         for connection in late:
             await loop.connect_accepted_socket(self._protocol, connection)
-        await asyncio.sleep(_LAST_REQUESTS_S)
-        await super().shutdown(sockets)
+        await self._last_requests()
+        await super().shutdown([])
+
+    async def _last_requests(self) -> None:
+        """Wait until no connection is idle, but not for long."""
+        for connection in self.server_state.connections:
+            cast("GuardedProtocol", connection).last_answers()
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        while (took_s := loop.time() - began_at) < _LAST_CONNECTIONS_S:
+            if took_s > _LAST_REQUESTS_S and not (self._succeeded and self._any_idle()):
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _any_idle(self) -> bool:
+        connections = self.server_state.connections
+        return any(cast("GuardedProtocol", each).is_idle for each in connections)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # typed as any protocol
@@ -112,20 +158,13 @@ class HttpServer(uvicorn.Server):
         """Leave signals to the worker."""
         yield
 
-    def stop_accepting(self) -> None:
-        """Close the listening socket and idle connections; running requests finish."""
+    def stop_accepting(self, *, succeeded: bool = False) -> None:
+        """Close listening sockets and idle connections; running requests finish.
+
+        ``succeeded``: others hold the same sockets, and go on to accept from them.
+        """
+        self._succeeded = succeeded
         self.should_exit = True
-
-
-def _queued(sock: socket.socket) -> Iterator[socket.socket]:
-    """Accept what waits on a listening socket that does not block; nothing on a closed one."""
-    while True:
-        try:
-            connection, _ = sock.accept()
-        except OSError:
-            return
-        connection.setblocking(False)  # noqa: FBT003 - the library's signature
-        yield connection
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -135,14 +174,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
         OSError: the address cannot be bound.
     """
     sock = bound_socket(host, port)
-    # Connections inherit it.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    sock.listen(_BACKLOG)
+    sock.listen(BACKLOG)
     return sock
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound with SO_REUSEPORT but not listening: it holds the port only.
+    """Return a socket bound with SO_REUSEPORT but not listening yet: it holds the port only.
 
     Raises:
         OSError: the address cannot be bound.
@@ -152,6 +189,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Connections inherit it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         sock.bind((host, port))
     except OSError:
         sock.close()

@@ -56,6 +56,17 @@ class AdminClient:
             _refuse(answer)
             return answer.json()
 
+    def succeeds(self, path: str) -> bool:
+        """Say whether a GET is answered without an error.
+
+        Raises:
+            ClickException: no answer.
+        """
+        with self._said():
+            return httpx.get(
+                self._url + path, headers=self._headers, timeout=_TIMEOUT
+            ).is_success
+
     def follow(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the JSON of each event of a stream, until it ends."""
         with (

@@ -67,9 +67,16 @@ def serve(
         click.echo(str(error), err=True)
         click.echo("Not started: the configuration has the problems above.", err=True)
         ctx.exit(1)
-    from gateway.supervisor import run  # noqa: PLC0415 - a wrong option must not wait for it
+    # Only now: a wrong option must not wait for it.
+    from gateway.rehearsal import problems, rehearsed  # noqa: PLC0415 - see above
+    from gateway.supervisor import run  # noqa: PLC0415 - see above
 
-    ctx.exit(run(settings))
+    before = rehearsed(os.environ)
+    if before is None:
+        ctx.exit(run(settings))
+    for problem in (found := problems(settings, before)):
+        click.echo(problem, err=True)
+    ctx.exit(1 if found else 0)
 
 
 def _flags(options: Mapping[str, str | int | None]) -> Document:

@@ -53,6 +53,17 @@ class ClientConnection(HttpToolsProtocol):
         self.front = cycle
         super()._start_asgi_task(cycle, app)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered, and the connection is open."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self.transport.is_closing()
+
+    def last_answers(self) -> None:
+        """Close after the answers that are due; an idle connection stays open."""
+        if not self.is_idle:
+            self.cycle.keep_alive = False
+
     def overdue(self, at: float) -> None:  # noqa: ARG002 - what a watch calls
         """Be done with a connection that had its time to close."""
         self.transport.abort()

@@ -169,6 +169,8 @@ class GuardedProtocol(ClientConnection):
     def head_came(self) -> None:
         """Serve the request whose head was let in."""
         super().on_headers_complete()
+        if self.watch.ending:
+            self.cycle.keep_alive = False
 
     def body_came(self, body: bytes) -> None:
         """Take a part of the body."""

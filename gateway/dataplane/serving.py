@@ -70,7 +70,7 @@ class SpliceProtocol(GuardedProtocol):
             "POST",
             known.headers(length),
             loop=self.loop,
-            keep_alive=True,
+            keep_alive=not self.watch.ending,
             expects_continue=False,
         )
         client.body_parts.came(data[body_at:])
@@ -138,7 +138,7 @@ class SpliceProtocol(GuardedProtocol):
             "POST",
             self.headers,
             loop=self.loop,
-            keep_alive=self.parser.should_keep_alive(),
+            keep_alive=self.parser.should_keep_alive() and not self.watch.ending,
             expects_continue=self.expect_100_continue,
         )
         before = self.cycle

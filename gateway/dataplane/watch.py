@@ -29,6 +29,8 @@ class PortLimits:
     keep_alive_s: float = KEEP_ALIVE_S
     """Between an answer and the next request."""
     rules: HeadRules = DATA_PORT
+    connections: int | None = None
+    """At once; further ones wait until others have left. None: no limit."""
     show: Show = as_openai
     """Of a refusal."""
 
@@ -50,17 +52,20 @@ class Watch:
     def __init__(self, limits: PortLimits) -> None:
         """Watch nothing yet."""
         self.limits = limits
+        self.ending = False
+        """Whether each answer is the last one of its connection."""
         self._loop = asyncio.get_running_loop()
         self._step_s = min(_LOOK_S, limits.header_s / _LOOKS, limits.body_s / _LOOKS)
         self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
 
     def wait(self, connection: Waiting, seconds: float) -> None:
         """Call `Waiting.overdue` in so many seconds, unless the wait ends before."""
         connection.due = self._loop.time() + seconds
         self._waiting.add(connection)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._step_s, self._look)
+            self._look_later()
 
     def forget(self, connection: Waiting) -> None:
         """Never call it again."""
@@ -68,10 +73,18 @@ class Watch:
 
     def _look(self) -> None:
         at = self._loop.time()
+        # While the loop stood still nobody was heard: what came is read before the next look.
+        late_s = at - self._look_at
         for connection in tuple(self._waiting):
             if connection.due is None:
                 self._waiting.discard(connection)
-            elif connection.due <= at:
+            elif connection.due + late_s <= at:
                 connection.due = None
                 connection.overdue(at)
-        self._timer = self._loop.call_later(self._step_s, self._look) if self._waiting else None
+        self._timer = None
+        if self._waiting:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._look_at = self._loop.time() + self._step_s
+        self._timer = self._loop.call_at(self._look_at, self._look)

@@ -39,6 +39,15 @@ class StandDown(msgspec.Struct, tag="stand_down"):
     """To a worker: accept no more, finish what runs within ``grace_s`` seconds, and end."""
 
     grace_s: float
+    succeeded: bool = False
+    """Whether other workers go on to accept from the same sockets."""
+
+
+class Cover(msgspec.Struct, tag="cover"):
+    """To a worker: accept from these sockets too, for their own workers do not serve now."""
+
+    sockets: tuple[int, ...]
+    """By their places in `WorkerSettings.sockets`; replaces what was covered before."""
 
 
 class Hello(msgspec.Struct, tag="hello"):
@@ -74,7 +83,7 @@ class Ejected(msgspec.Struct, tag="ejected"):
     outlier: Outlier
 
 
-ToWorker = Publish | Scrape | StandDown
+ToWorker = Publish | Scrape | StandDown | Cover
 ToSupervisor = Hello | Serving | Numbers | ReplicaFailed | Ejected
 
 _encoder = msgspec.msgpack.Encoder()

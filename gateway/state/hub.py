@@ -8,12 +8,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 from gateway.core.outlier import Outlier
 from gateway.core.snapshot import FleetSnapshot
 from gateway.state.bus import (
     SOCKET,
+    Cover,
     Ejected,
     Garbled,
     Hello,
@@ -42,6 +44,8 @@ class WorkerLink:
         self.hello: Hello | None = None
         self.serving = False
         self.standing_down = False
+        self.label = ""
+        self.covers: tuple[int, ...] = ()
         self.numbers: dict[int, asyncio.Future[bytes]] = {}
 
     def send(self, message: ToWorker) -> None:
@@ -63,15 +67,20 @@ class Hub:
         self,
         generation: str,
         *,
+        workers: int = 1,
+        sockets: int = 1,
         on_failed: Callable[[str], None],
         on_ejected: Callable[[Outlier], None],
     ) -> None:
-        """Own the workers of ``generation``, and meet those of earlier ones.
+        """Own the ``workers`` of ``generation``, and meet those of earlier ones.
 
+        They have so many ``sockets`` of the data port; socket i is worker i's, in turn.
         ``on_failed`` is told the id of each replica that failed an attempt, ``on_ejected``
         which one a worker leaves out; workers may say the same twice.
         """
         self._generation = generation
+        self._workers = workers
+        self._sockets = sockets
         self._on_failed = on_failed
         self._on_ejected = on_ejected
         self._listeners: list[Callable[[], None]] = []
@@ -125,14 +134,14 @@ class Hub:
         mine = set(self._of_this_run())
         for link in self._known():
             if link not in mine:
-                self._stand_down(link, grace_s)
+                self._stand_down(link, StandDown(grace_s, succeeded=True))
 
     def stand_down_all(self, grace_s: float) -> None:
         """Tell every worker, and each one that comes later, to finish and to end."""
         self._ending = StandDown(grace_s)
         for link in self._known():
             link.standing_down = False
-            self._stand_down(link, grace_s)
+            self._stand_down(link, self._ending)
 
     async def scrape(self, timeout_s: float) -> dict[str, bytes]:
         """Return the numbers of each worker by its label; one that is late is left out."""
@@ -140,7 +149,7 @@ class Hub:
         asked = {}
         for link in self._known():
             link.numbers[self._scrapes] = asyncio.get_running_loop().create_future()
-            asked[self._label(link)] = link.numbers[self._scrapes]
+            asked[link.label] = link.numbers[self._scrapes]
             link.send(Scrape(self._scrapes))
         if asked:
             await asyncio.wait(asked.values(), timeout=timeout_s)
@@ -160,17 +169,30 @@ class Hub:
             if link.hello is not None and link.hello.generation == self._generation:
                 yield link
 
-    def _label(self, link: WorkerLink) -> str:
-        assert link.hello is not None  # noqa: S101 - `_known` yields no others
-        slot = str(link.hello.slot)
-        # Its slot has a new owner: two processes must never share a series.
-        return slot if link.hello.generation == self._generation else f"{slot}.old"
+    def _label(self, hello: Hello) -> str:
+        """Return a free name for a worker's series: two processes must never share one."""
+        slot = str(hello.slot)
+        if hello.generation == self._generation:
+            return slot
+        taken = {link.label for link in self._links}
+        names = (f"{slot}.old{number or ''}" for number in count())
+        return next(name for name in names if name not in taken)
 
-    def _stand_down(self, link: WorkerLink, grace_s: float) -> None:
+    def _stand_down(self, link: WorkerLink, order: StandDown) -> None:
         if not link.standing_down:
             link.standing_down = True
             link.serving = False
-            link.send(StandDown(grace_s))
+            link.send(order)
+
+    def _cover(self) -> None:
+        """Have the workers that serve see to the sockets of those that do not."""
+        able = [link for link in self._of_this_run() if link.serving]
+        slots = {link.hello.slot for link in able if link.hello is not None}
+        left = tuple(i for i in range(self._sockets) if i % self._workers not in slots)
+        for link in able:
+            if link.covers != left:
+                link.covers = left
+                link.send(Cover(left))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = WorkerLink(writer)
@@ -183,13 +205,15 @@ class Hub:
         finally:
             self._links.discard(link)
             link.close()
+            self._cover()
 
     def _welcome(self, link: WorkerLink, hello: Hello) -> None:
+        link.label = self._label(hello)
         link.hello = hello
         if self._published is not None:
             link.send(self._published)
         if self._ending is not None:
-            self._stand_down(link, self._ending.grace_s)
+            self._stand_down(link, self._ending)
 
     def _take(self, link: WorkerLink, message: ToSupervisor) -> None:
         match message:
@@ -197,6 +221,7 @@ class Hub:
                 self._welcome(link, message)
             case Serving():
                 link.serving = not link.standing_down
+                self._cover()
                 for listener in self._listeners:
                     listener()
             case Numbers():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.state.bus import (
+    Cover,
     Garbled,
     Hello,
     Publish,
@@ -18,6 +19,7 @@ from gateway.state.bus import (
     Serving,
     StandDown,
     ToSupervisor,
+    ToWorker,
     frame,
     from_supervisor,
     socket_path,
@@ -35,6 +37,7 @@ class Orders:
     publish: Callable[[Publish], None]
     scrape: Callable[[Scrape], None]
     stand_down: Callable[[StandDown], None]
+    cover: Callable[[Cover], None]
 
 
 class SupervisorLink:
@@ -79,13 +82,7 @@ class SupervisorLink:
             self.send(Serving())
         try:
             async for message in from_supervisor(reader):
-                match message:
-                    case Publish():
-                        orders.publish(message)
-                    case Scrape():
-                        orders.scrape(message)
-                    case StandDown():
-                        orders.stand_down(message)
+                _carry_out(orders, message)
         except Garbled as wrong:
             _LOG.warning("the supervisor speaks another version: %s", wrong)
             await asyncio.sleep(RETRY_S)
@@ -93,3 +90,15 @@ class SupervisorLink:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+
+
+def _carry_out(orders: Orders, message: ToWorker) -> None:
+    match message:
+        case Publish():
+            orders.publish(message)
+        case Scrape():
+            orders.scrape(message)
+        case StandDown():
+            orders.stand_down(message)
+        case Cover():
+            orders.cover(message)

@@ -43,16 +43,20 @@ def with_tokens():
     )
 
 
-def create_app(fleet, access=None, *, ready=True, gpus=None):
+def create_app(fleet, access=None, *, ready=True, gpus=None, refused=None):
     """Compose the admin API of ``fleet``."""
 
     async def render(accept):
         return f"# {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
 
+    async def restart():
+        return refused
+
     views = Views(
         metrics=render,
         readiness=lambda: Readiness(ready, () if ready else ("no worker serves",)),
         config=lambda: {"server": {"port": 8080}},
+        restart=restart,
         host=Host(gpus or TwoGpus(), RECIPES),
     )
     return create_admin_app(fleet, access or Access(), views)

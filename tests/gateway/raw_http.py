@@ -96,8 +96,7 @@ def serving(
 async def _cut(server):
     """End all at once: an orderly end takes half a second."""
     state = server.server_state
-    for listener in server.servers:
-        listener.close()
+    server.listeners.close()
     for connection in tuple(state.connections):
         connection.transport.abort()
     for task in tuple(state.tasks):

@@ -165,7 +165,7 @@ def test_recipes_configuration_and_description_are_shown(client):
 
 def test_health_readiness_and_metrics():
     with admin(FakeFleet(), with_tokens(), ready=False) as client:
-        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/healthz").json() == {"status": "ok", "run": ""}
         unready = client.get("/readyz")
         assert unready.status_code == 503
         assert unready.json() == {"ready": False, "reasons": ["no worker serves"]}

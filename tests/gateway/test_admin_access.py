@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", "/admin/gpus", {"viewer", "operator", "admin"}),
     ("GET", "/admin/recipes", {"viewer", "operator", "admin"}),
     ("GET", "/admin/config", {"viewer", "operator", "admin"}),
+    ("POST", "/admin/config/reload", {"admin"}),
     ("POST", "/admin/plan", {"viewer", "operator", "admin"}),
     ("POST", "/admin/replicas", {"operator", "admin"}),
     ("POST", "/admin/replicas/register", {"operator", "admin"}),

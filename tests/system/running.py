@@ -28,6 +28,11 @@ DEADLINE_S = 60.0
 ROOT = Path(__file__).parents[2]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long test of churn be made shorter or longer."""
+    parser.addoption("--churn-minutes", type=float, default=30.0, help="length of the churn")
+
+
 def eventually(
     check: Callable[[], Any],
     what: str,

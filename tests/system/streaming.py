@@ -102,7 +102,8 @@ async def stream(
 
 
 async def _read(reader: asyncio.StreamReader, seen: Streamed, leave_after: int | None) -> None:
-    seen.status = int((await reader.readline()).split()[1])
+    status_line = await reader.readuntil(b"\r\n")  # none at all is a cut as well
+    seen.status = int(status_line.split()[1])
     while (line := (await reader.readline()).strip()) != b"":
         name, _, value = line.decode().partition(":")
         seen.headers[name.lower()] = value.strip()
@@ -112,7 +113,7 @@ async def _read(reader: asyncio.StreamReader, seen: Streamed, leave_after: int |
         seen.ended = True
         return
     rest = b""
-    while size := int((await reader.readline()).strip() or b"0", 16):
+    while size := int((await reader.readuntil(b"\n")).strip(), 16):
         rest += await reader.readexactly(size)
         await reader.readexactly(2)
         *events, rest = rest.split(b"\n\n")

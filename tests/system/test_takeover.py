@@ -169,10 +169,3 @@ def test_a_second_gateway_on_the_same_state_does_not_start(start_gateway, tmp_pa
     )
     assert done.returncode == 1
     assert f"another gateway (process {gateway.pid})" in done.stderr
-
-
-def test_sighup_without_a_terminal_ends_nothing(start_gateway, tmp_path):
-    gateway = start_gateway(config=config_of(tmp_path), ready={MODEL: 2})
-    gateway.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "SIGHUP" in gateway.log_text(), "it says what it cannot do")
-    assert _status(gateway.url + "/ready") == 200

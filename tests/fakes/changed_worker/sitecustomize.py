@@ -45,7 +45,35 @@ def ends_believed():
     AnswerStream.closed = lambda self: None  # noqa: ARG005 - the method's signature
 
 
-_CHANGES = {each.__name__: each for each in (through_asgi, never_pausing, ends_believed)}
+def few_files():
+    """Have 200 descriptors and no more."""
+    import resource  # noqa: PLC0415 - see above
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+
+
+def no_most_connections():
+    """Accept whoever comes."""
+    from gateway.api.listening import Listeners  # noqa: PLC0415 - see above
+
+    made = Listeners.__init__
+
+    def without_limit(self, protocol, connections, most):  # noqa: ARG001 - dropped
+        made(self, protocol, connections, None)
+
+    Listeners.__init__ = without_limit
+
+
+_CHANGES = {
+    each.__name__: each
+    for each in (
+        through_asgi,
+        never_pausing,
+        ends_believed,
+        few_files,
+        no_most_connections,
+    )
+}
 
 if "gateway.worker" in sys.orig_argv:
     for name in os.environ.get("CHANGED_WORKER", "").split():

@@ -24,7 +24,7 @@ async def test_an_outlier_and_an_ejected_replica_cross_the_bus_as_they_were(tmp_
     await hub.open(tmp_path)
     hub.publish(SNAPSHOT)
     link = SupervisorLink(tmp_path, Hello(0, 1, 1, "g"))
-    orders = Orders(published.put_nowait, lambda _: None, lambda _: None)
+    orders = Orders(published.put_nowait, lambda _: None, lambda _: None, lambda _: None)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(link.run(orders))
         async with asyncio.timeout(30):
