@@ -151,18 +151,11 @@ async def assemble(
         version=VERSION, revision=_revision(), python=platform.python_version()
     )
     fleet = _fleet(config, opened, host, metrics, rng=rng, clock=wall_clock)
-    generation = f"{rng.getrandbits(_RANDOM_BITS):016x}"
-    hub = Hub(
-        generation,
-        workers=workers,
-        sockets=len(opened.data_sockets),
-        on_failed=fleet.suspect,
-        on_ejected=fleet.eject,
-    )
+    hub = _hub(f"{rng.getrandbits(_RANDOM_BITS):016x}", fleet, opened, workers)
     return Assembly(
         config=config,
         opened=opened,
-        generation=generation,
+        generation=hub.generation,
         fleet=fleet,
         hub=hub,
         publisher=Publisher(fleet, hub, metrics, secrets.template),
@@ -173,6 +166,16 @@ async def assemble(
         token_file=secrets.token_file,
         workers=workers,
         again=handed_on is not None,
+    )
+
+
+def _hub(generation: str, fleet: Fleet, opened: Opened, workers: int) -> Hub:
+    return Hub(
+        generation,
+        workers=workers,
+        sockets=len(opened.data_sockets),
+        on_failed=fleet.suspect,
+        on_ejected=fleet.eject,
     )
 
 

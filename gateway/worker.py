@@ -133,18 +133,7 @@ class Worker:
             slot=str(settings.slot),
             version=settings.version,
         )
-        app = create_data_app(self._plane())
-        self._server = HttpServer(
-            app,
-            limits=PortLimits(
-                header_s=settings.header_s,
-                body_s=settings.body_s,
-                connections=_most_connections(),
-            ),
-            on_started=self._link.serving,
-            spliced=app.spliced,
-        )
-        self._server.hold(self._sockets)
+        self._server = self._http_server()
 
     async def run(self) -> None:
         """Serve from the first snapshot until told to stand down."""
@@ -167,6 +156,19 @@ class Worker:
         await asyncio.to_thread(self._tracer.close, timeout_s=_FLUSH_S)
         await asyncio.to_thread(self._logs.finish, timeout_s=_FLUSH_S)
         self._board.release_row(self._row)
+
+    def _http_server(self) -> HttpServer:
+        app = create_data_app(self._plane())
+        limits = PortLimits(
+            header_s=self._settings.header_s,
+            body_s=self._settings.body_s,
+            connections=_most_connections(),
+        )
+        server = HttpServer(
+            app, limits=limits, on_started=self._link.serving, spliced=app.spliced
+        )
+        server.hold(self._sockets)
+        return server
 
     def _plane(self) -> DataPlane:
         rng = Random(SystemRandom().getrandbits(_ID_BITS))

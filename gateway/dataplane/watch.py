@@ -73,7 +73,7 @@ class Watch:
 
     def _look(self) -> None:
         at = self._loop.time()
-        # While the loop stood still nobody was heard: what came then is read before the next look.
+        # While the loop stood still nobody was heard; what came is read before the next look.
         late_s = at - self._look_at
         for connection in tuple(self._waiting):
             if connection.due is None:

@@ -100,7 +100,7 @@ async def stream(
 
 
 async def _read(reader: asyncio.StreamReader, seen: Streamed, leave_after: int | None) -> None:
-    seen.status = int((await reader.readline()).split()[1])
+    seen.status = int((await reader.readuntil(b"\n")).split()[1])
     while (line := (await reader.readline()).strip()) != b"":
         name, _, value = line.decode().partition(":")
         seen.headers[name.lower()] = value.strip()

@@ -48,36 +48,48 @@ async def test_a_killed_worker_costs_its_own_streams_alone(
     ]
     await settled(lambda: in_flight(gateway) >= streams, "all streams run")
     victim, other = sorted(worker_pids(gateway))
+    figures = await killed(gateway, victim)
+    seen = await asyncio.gather(*running)
+    await settled(lambda: len(worker_pids(gateway)) == 2, "it is back")
+    assert other in worker_pids(gateway)
+    whole = [(s.text, true[i % 4][1]) for i, s in enumerate(seen) if s.complete]
+    assert [got for got, _ in whole] == [text for _, text in whole]
+    cut = [s for s in seen if not s.complete]
+    assert not [s for s in cut if s.ended], "a connection of the killed worker is cut, no more"
+    own = figures["streams_of_the_killed_worker"]
+    assert 0 < len(cut) <= own, "all streams of the other worker are whole"
+    await settled(lambda: in_flight(gateway) == 0, "all slots are free")
+    if streams >= 500:
+        figures |= {"streams": streams, "whole": len(whole), "cut_with_their_worker": len(cut)}
+        note_figures("killed_worker", **figures)
+
+
+async def killed(gateway, victim):
+    """Kill a worker; return what became of new connections, and how soon."""
+    counted = held_by(gateway, victim)
     os.kill(victim, signal.SIGKILL)
     killed_at = time.monotonic()
     new = await asyncio.gather(*(stream(gateway.url, CHAT, asked(i, 2)) for i in range(40)))
-    new_s = max(s.arrived_at[0] for s in new) - killed_at
-    await settled(lambda: victim not in board_pids(gateway), "its row is cleared")
-    freed_s = time.monotonic() - killed_at
-    seen = await asyncio.gather(*running)
-    await settled(lambda: len(worker_pids(gateway)) == 2, "it is back")
+    served_s = max(s.arrived_at[0] for s in new) - killed_at
     assert all(s.complete for s in new), "who connects meanwhile is served"
-    assert other in worker_pids(gateway)
-    whole = [s for s in seen if s.complete]
-    assert [s.text for s in seen if s.complete] == [
-        true[i % 4][1] for i, s in enumerate(seen) if s.complete
-    ]
-    cut = [s for s in seen if not s.complete]
-    assert not [s for s in cut if s.ended], "a connection of the killed worker is cut, no more"
-    assert len(whole) > streams // 4, "the other worker's streams are whole"
-    await settled(lambda: in_flight(gateway) == 0, "all slots are free")
-    if streams >= 500:
-        note_figures(
-            "killed_worker",
-            streams=streams,
-            of_the_killed_worker=len(cut),
-            of_others=streams - len(cut),
-            of_others_whole=len(whole),
-            new_connections=len(new),
-            new_connections_served=sum(s.complete for s in new),
-            last_new_connection_first_byte_after_s=round(new_s, 2),
-            slots_freed_after_s=round(freed_s, 2),
-        )
+    await settled(lambda: victim not in board_pids(gateway), "its row is cleared")
+    return {
+        "streams_of_the_killed_worker": counted,
+        "new_connections": len(new),
+        "new_connections_served": sum(s.complete for s in new),
+        "last_new_connection_first_byte_after_s": round(served_s, 2),
+        "slots_freed_after_s_at_most": round(time.monotonic() - killed_at, 2),
+    }
+
+
+def held_by(gateway, worker):
+    """Return how many clients' connections a worker has open."""
+    port, established = f":{int(gateway.url.rpartition(':')[2]):04X}", "01"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    clients = {
+        f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == established
+    }
+    return sum(str(f.readlink()) in clients for f in Path(f"/proc/{worker}/fd").iterdir())
 
 
 def board_pids(gateway):
