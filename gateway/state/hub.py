@@ -78,7 +78,7 @@ class Hub:
         ``on_failed`` is told the id of each replica that failed an attempt, ``on_ejected``
         which one a worker leaves out; workers may say the same twice.
         """
-        self._generation = generation
+        self.generation = generation
         self._workers = workers
         self._sockets = sockets
         self._on_failed = on_failed
@@ -166,13 +166,13 @@ class Hub:
 
     def _of_this_run(self) -> Iterator[WorkerLink]:
         for link in self._known():
-            if link.hello is not None and link.hello.generation == self._generation:
+            if link.hello is not None and link.hello.generation == self.generation:
                 yield link
 
     def _label(self, hello: Hello) -> str:
         """Return a free name for a worker's series: two processes must never share one."""
         slot = str(hello.slot)
-        if hello.generation == self._generation:
+        if hello.generation == self.generation:
             return slot
         taken = {link.label for link in self._links}
         names = (f"{slot}.old{number or ''}" for number in count())

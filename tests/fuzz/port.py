@@ -104,6 +104,7 @@ class _Unwatched:
     """A watch that never ends a wait."""
 
     limits = PortLimits()
+    ending = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

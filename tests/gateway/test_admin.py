@@ -168,7 +168,11 @@ def test_health_readiness_and_metrics():
         assert client.get("/healthz").json() == {"status": "ok", "run": ""}
         unready = client.get("/readyz")
         assert unready.status_code == 503
-        assert unready.json() == {"ready": False, "reasons": ["no worker serves"]}
+        assert unready.json() == {
+            "ready": False,
+            "reasons": ["no worker serves"],
+            "run": "",
+        }
         headers = {**bearer("metrics"), "accept": "application/openmetrics-text"}
         scraped = client.get("/metrics", headers=headers)
         assert scraped.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

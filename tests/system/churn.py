@@ -106,7 +106,9 @@ class Churn:
         ends_at = time.monotonic() + seconds
         leaving = [asyncio.ensure_future(self._leave(ends_at)) for _ in range(4)]
         try:
-            async with httpx.AsyncClient(timeout=60) as admin:
+            # No connection is kept: replicas close theirs after 5 s, which a request may meet.
+            alone = httpx.Limits(max_keepalive_connections=0)
+            async with httpx.AsyncClient(timeout=60, limits=alone) as admin:
                 while time.monotonic() < ends_at:
                     for change in (self._fault, self._add, self._remove):
                         await change(admin, every_s)

@@ -67,7 +67,7 @@ class Load:
             began_at = time.monotonic()
             try:
                 got = await stream(self.url, CHAT, dict(body))
-            except (OSError, IndexError) as problem:  # not connected; closed without a status
+            except OSError as problem:
                 waited_s = time.monotonic() - began_at
                 self._wrong("refused", f"after {waited_s:.1f} s: {problem!r}")
                 await asyncio.sleep(0.01)
@@ -102,7 +102,7 @@ class Load:
                     if not await self._once(reader, writer, place.netloc):
                         break
                     await asyncio.sleep(self.rng.uniform(0, _MOST_PAUSE_S))
-            except (OSError, IndexError, asyncio.IncompleteReadError) as problem:
+            except (OSError, asyncio.IncompleteReadError) as problem:
                 self._wrong("cut", f"a kept connection: {problem!r}")
             finally:
                 writer.close()
@@ -117,7 +117,7 @@ class Load:
             f"Content-Length: {len(data)}\r\n\r\n".encode()
             + data
         )
-        status = int((await reader.readline()).split()[1])
+        status = int((await reader.readuntil(b"\n")).split()[1])
         headers = {}
         while (line := (await reader.readline()).strip()) != b"":
             name, _, value = line.decode().partition(":")

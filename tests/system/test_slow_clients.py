@@ -91,10 +91,10 @@ async def test_slow_clients_are_closed_and_ordinary_ones_do_not_notice(
         closed = await slow
         figures |= {
             f"{kind}_p99_ms": p99_ms(took),
-            f"{kind}_all_closed_in_time": closed,
             f"{kind}_ordinary_requests": len(took),
         }
         if kind != "reads":  # those have had all of an answer that is so short
+            figures[f"{kind}_all_closed_in_time"] = closed
             assert closed, f"slow {kind} were not all closed in time"
     if sockets >= 1000:
         note_figures("slow_clients", sockets=sockets, rounds=rounds, **figures)
