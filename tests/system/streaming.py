@@ -17,6 +17,8 @@ class Streamed:
     payloads: list[bytes] = field(default_factory=list)
     arrived_at: list[float] = field(default_factory=list)
     """When each payload came, seconds of `time.monotonic`."""
+    comments: list[bytes] = field(default_factory=list)
+    """Lines that are no events."""
     sent_at: float = 0.0
     left_at: float | None = None
     ended: bool = False
@@ -118,6 +120,8 @@ async def _read(reader: asyncio.StreamReader, seen: Streamed, leave_after: int |
             if event.startswith(b"data:"):
                 seen.payloads.append(event[5:].strip())
                 seen.arrived_at.append(time.monotonic())
+            elif event.startswith(b":"):
+                seen.comments.append(event[1:].strip())
         if leave_after is not None and len(seen.payloads) >= leave_after:
             return
     seen.ended = True
