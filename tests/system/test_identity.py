@@ -75,6 +75,7 @@ def started(start_gateway, tmp_path, ports):
         first.enter_context(serving(tmp_path, ports[0], OURS))
         other.enter_context(serving(tmp_path, ports[1], OURS))
         model = {"name": MODEL, "source": OURS, "static": static}
+        model["eject"] = {"slow_start_s": 0}  # both get requests from the start
         config = gateway_config(tmp_path, server={"workers": 2}, models=[model])
         yield start_gateway(config=config, ready={MODEL: 2}), first, other
 
@@ -135,6 +136,7 @@ async def test_one_that_becomes_another_from_one_moment_to_the_next_gets_none_on
     stranger = shown(gateway, ports[0])
     async with Requests(gateway.url) as requests:
         await requests.more()
+        assert calls(stranger) > 0
         arm(stranger, {"kind": "wrong_model"})
         since, before = time.monotonic(), calls(stranger)
         await found_out(gateway, ports[0], f"not-{OURS}")

@@ -14,8 +14,9 @@ from tests.system.test_streams import CHAT, MODEL, asked, simulated
 
 pytestmark = pytest.mark.anyio
 
-MARGIN = {"over_requests": 8, "base_s": 60}
-"""Refusals of so many requests tell, and nobody comes back while a test looks on."""
+MARGIN = {"over_requests": 8, "base_s": 60, "slow_start_s": 0}
+"""Refusals of so many requests tell, replicas are equals from the start, and none that is out
+comes back while a test looks on."""
 BLIND = MARGIN | {"refused_margin": 1}
 REQUESTS = 120
 
