@@ -78,6 +78,19 @@ async def test_the_gateway_restarts_in_place_and_no_stream_is_refused_cut_or_unt
         note_figures("rolling_restart", restarts=restarts, live=streams, **load.figures())
 
 
+async def test_old_workers_that_close_idle_connections_at_once_are_found_out(
+    start_gateway, tmp_path
+):
+    folder = Path(__file__).parents[1] / "fakes/changed_worker"
+    changed = {"PYTHONPATH": str(folder), "CHANGED_WORKER": "no_last_connections"}
+    gateway = start_gateway(config=config_of(tmp_path), ready={MODEL: 2}, environ=changed)
+    async with loading(await load_of(gateway), streams=10, kept=60) as load:
+        await settled(lambda: load.live >= 10, "all streams run")
+        for number in range(2):
+            await restart_in_place(gateway, number)
+    assert set(load.harm) == {"cut"}, load.notes
+
+
 async def test_an_end_and_a_start_in_its_place_turns_clients_away(tmp_path):
     config = config_of(tmp_path, replicas_on_exit="keep")
     with running_gateway(tmp_path, config=config, ready={MODEL: 2}, expect_left=True) as first:

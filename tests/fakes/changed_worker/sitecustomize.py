@@ -64,6 +64,13 @@ def no_most_connections():
     Listeners.__init__ = without_limit
 
 
+def no_last_connections():
+    """Close idle connections at once, whoever follows."""
+    from gateway.api import server  # noqa: PLC0415 - see above
+
+    server._LAST_CONNECTIONS_S = 0.0
+
+
 _CHANGES = {
     each.__name__: each
     for each in (
@@ -72,6 +79,7 @@ _CHANGES = {
         ends_believed,
         few_files,
         no_most_connections,
+        no_last_connections,
     )
 }
 
