@@ -167,17 +167,6 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that shares ``host:port`` with other workers.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
-    sock = bound_socket(host, port)
-    sock.listen(BACKLOG)
-    return sock
-
-
 def bound_socket(host: str, port: int) -> socket.socket:
     """Return a socket bound with SO_REUSEPORT but not listening yet: it holds the port only.
 

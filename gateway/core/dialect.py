@@ -89,7 +89,8 @@ def body_for(
     operation, place, body = request.operation, era(dialect), request.body
     if not body.data:
         return ()
-    edits: dict[str, bytes | None] = {**dict.fromkeys(request.unsent), **changed}
+    edits: dict[str, bytes | None] = dict.fromkeys(request.unsent)
+    edits.update(changed)
     inserted: list[bytes] = []
     if not (request.common or ACCEPTED[operation.name][place].issuperset(body.fields)):
         edits.update((n, None) for n in body.fields if not _accepts(operation, n, place))

@@ -46,10 +46,8 @@ class Suspects:
     def __init__(self) -> None:
         """Suspect none."""
         self._cases: dict[Fingerprint, _Case] = {}
-
-    def __bool__(self) -> bool:
-        """Say whether there are any at all: if not, no request need be looked up."""
-        return bool(self._cases)
+        self.none = True
+        """No request need be looked up."""
 
     def sizes(self) -> set[int]:
         """Return the lengths of their bodies: others need not be digested."""
@@ -66,7 +64,7 @@ class Suspects:
             return False
         left_s = case.last_at + for_s - at
         if left_s <= 0:
-            del self._cases[request]
+            self._forget(request)
             return False
         if case.guilty:
             raise Quarantined(
@@ -84,6 +82,7 @@ class Suspects:
         """
         case = self._cases.pop(request, None) or _Case(model)
         self._cases[request] = case  # the newest is last
+        self.none = False
         before = case.died_at.get(replica)
         if before is None or at - before > _ONE_DEATH_S:
             case.deaths += 1
@@ -95,8 +94,12 @@ class Suspects:
 
     def answered(self, model: str, request: Fingerprint | None) -> None:
         """Note that a request was answered: ``request`` if it may be a suspect."""
-        if request is not None:
-            self._cases.pop(request, None)  # innocent
+        if request in self._cases:
+            self._forget(request)  # innocent
         for case in self._cases.values():
             if case.model == model:
                 case.answered_others = True
+
+    def _forget(self, request: Fingerprint) -> None:
+        del self._cases[request]
+        self.none = not self._cases

@@ -38,9 +38,10 @@ class _Window:
         return self.refused / len(self.recent)
 
     def add(self, *, refused: bool) -> None:
-        if self.full:
-            self.refused -= self.recent[0]
-        self.recent.append(refused)
+        recent = self.recent
+        if len(recent) == recent.maxlen:
+            self.refused -= recent[0]
+        recent.append(refused)
         self.refused += refused
 
     def clear(self) -> None:

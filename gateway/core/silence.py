@@ -23,29 +23,6 @@ class Waits:
     """Some stream has begun: if the engine runs, its next token is due soon."""
 
 
-class _Watched:
-    """A request that is being served."""
-
-    __slots__ = ("facts", "seen")
-
-    def __init__(self, facts: RequestFacts) -> None:
-        self.facts = facts
-        self.seen = (0, 0)
-        """Number of the attempt and content events of it, at the last look."""
-
-    def attempt(self) -> AttemptFacts | None:
-        """Return the attempt under way; None while the request waits for room."""
-        attempts = self.facts.attempts
-        return attempts[-1] if attempts and not attempts[-1].ended_at else None
-
-    def grew(self, attempt: AttemptFacts) -> bool:
-        """Say whether content came since this was last asked."""
-        if attempt.first_content_at is None:
-            return False
-        before, self.seen = self.seen, (attempt.number, 1 + len(self.facts.gaps_s))
-        return self.seen != before
-
-
 class Silences:
     """The requests of one worker, by the replica that each waits for.
 
@@ -54,39 +31,44 @@ class Silences:
 
     def __init__(self) -> None:
         """Watch none."""
-        self._live: dict[int, _Watched] = {}
+        self._live: dict[int, RequestFacts] = {}
+        self._seen: dict[int, tuple[int, int]] = {}
+        """Number of the attempt and content events, at the last look; no other requests pay."""
         self._heard: dict[str, float] = {}
 
     def began(self, facts: RequestFacts) -> None:
         """Watch a request until `ended` gets the same object."""
-        self._live[id(facts)] = _Watched(facts)
+        self._live[id(facts)] = facts
 
     def ended(self, facts: RequestFacts) -> None:
         """Watch it no more, if it was watched; what it brought is progress."""
-        if self._live.pop(id(facts), None) is None:
+        if self._live.pop(id(facts), None) is None or not facts.attempts:
             return
-        for attempt in facts.attempts:
-            if attempt.outcome is AttemptOutcome.OK:
-                self._hear(attempt.replica, attempt.ended_at)
-        if facts.attempts and facts.last_content_at is not None:
-            self._hear(facts.attempts[-1].replica, facts.last_content_at)
+        last = facts.attempts[-1]  # none before it was answered
+        if last.outcome is AttemptOutcome.OK:
+            self._hear(last.replica, last.ended_at)
+        elif facts.last_content_at is not None:
+            self._hear(last.replica, facts.last_content_at)
 
     def look(self, at: float) -> dict[str, Waits]:
         """Return what waits for each replica that has any request."""
         found: dict[str, Waits] = {}
-        for watched in self._live.values():
-            attempt = watched.attempt()
+        before, self._seen = self._seen, {}
+        for key, facts in self._live.items():
+            attempt = _under_way(facts)
             if attempt is None:
                 continue
-            replica, stream = attempt.replica, watched.facts.stream
+            replica, stream = attempt.replica, facts.stream
             waits = found.get(replica)
             if waits is None:
                 waits = found[replica] = Waits(attempt.started_at)
             waits.since = min(waits.since, attempt.started_at)
             waits.whole |= not stream
             waits.begun |= stream and attempt.first_content_at is not None
-            if watched.grew(attempt):
-                self._hear(replica, at)
+            if attempt.first_content_at is not None:
+                self._seen[key] = attempt.number, 1 + len(facts.gaps_s)
+                if self._seen[key] != before.get(key):
+                    self._hear(replica, at)
         return found
 
     def heard_at(self, replica: str) -> float:
@@ -100,3 +82,9 @@ class Silences:
 
     def _hear(self, replica: str, at: float) -> None:
         self._heard[replica] = max(at, self._heard.get(replica, 0.0))
+
+
+def _under_way(facts: RequestFacts) -> AttemptFacts | None:
+    """Return the attempt under way; None while the request waits for room."""
+    attempts = facts.attempts
+    return attempts[-1] if attempts and not attempts[-1].ended_at else None

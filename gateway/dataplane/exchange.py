@@ -1,6 +1,6 @@
 """One request on its way: what was asked, by whom, and what has become of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core.admission import Waiter, priority_of
 from gateway.core.answers import Naming
@@ -35,17 +35,17 @@ class Exchange:
     """How far a stream has come that another replica may go on with; None for all others."""
     deaths: int = 0
     """Replicas that hung up on it, of this sending."""
+    slots: int = field(init=False)
+    """How much of a replica's room it takes, and is counted as on the board."""
+
+    def __post_init__(self) -> None:
+        """Count `slots` once: they are asked for with each step."""
+        self.slots = self.request.slots if self.request.operation.generates else 1
 
     @property
     def session(self) -> bytes | None:
         """Which session the request belongs to; None where it names none."""
         return session_id(self.client.asked, self.request.fields)
-
-    @property
-    def slots(self) -> int:
-        """How much of a replica's room it takes, and is counted as on the board."""
-        request = self.request
-        return request.slots if request.operation.generates else 1
 
     def waiter(self, *, picky: bool) -> Waiter:
         """Return what waits for room in its place."""

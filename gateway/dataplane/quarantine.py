@@ -31,6 +31,8 @@ class Quarantine:
         Raises:
             Quarantined: replicas die of it.
         """
+        if self._suspects.none:
+            return
         request = self._looked_up(exchange)
         if request is not None:
             exchange.suspect = self._suspects.suspected(
@@ -49,7 +51,7 @@ class Quarantine:
 
     def answered(self, exchange: Exchange) -> None:
         """Note that a replica answered the request to the end."""
-        if self._suspects:
+        if not self._suspects.none:
             self._suspects.answered(exchange.model.name, self._looked_up(exchange))
 
     def failed(self, exchange: Exchange, replica: ReplicaId, failure: GatewayError) -> None:
@@ -71,7 +73,7 @@ class Quarantine:
 
     def _looked_up(self, exchange: Exchange) -> Fingerprint | None:
         """Return the request's fingerprint; None where it cannot be that of a suspect."""
-        if not self._suspects or len(exchange.request.body.data) not in self._suspects.sizes():
+        if len(exchange.request.body.data) not in self._suspects.sizes():
             return None
         return _fingerprint(exchange)
 

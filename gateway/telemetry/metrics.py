@@ -147,6 +147,8 @@ class RequestMetrics:
             for attempt in facts.attempts:
                 series = self._replicas.get(attempt.replica)
                 (series or self._replicas[OTHER]).finish(attempt)
+                if attempt.resumed_after is not None:
+                    _add(self._resumes, (model,))
             if facts.first_relay_s is not None:
                 self._first_chunk.observe(facts.first_relay_s)
             if facts.overhead_s is not None:
@@ -160,9 +162,6 @@ class RequestMetrics:
             _add(self._rejections, (model, facts.rejection))
         for reason in facts.retries:
             _add(self._retries, (model, reason))
-        for attempt in facts.attempts:
-            if attempt.resumed_after is not None:
-                _add(self._resumes, (model,))
         if facts.retries_exhausted:
             _add(self._exhausted, (model,))
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from socket import SO_SNDBUF, SOL_SOCKET
 
-from gateway.api.server import HttpServer, listening_socket
+from gateway.api.server import HttpServer, bound_socket
 from gateway.core.errors import InvalidApiKey, RequestTooLarge
 from gateway.dataplane.client import ClientLeft
 from tests.fakes.replica import settled
@@ -107,7 +107,7 @@ async def spliced_server(*, send_buffer=None, **known):
     """
     served = SplicedServer(**known)
     served.server = HttpServer(served.asgi, spliced=served.spliced)
-    with listening_socket("127.0.0.1", 0) as sock:
+    with bound_socket("127.0.0.1", 0) as sock:
         if send_buffer is not None:  # connections inherit it
             sock.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)
         served.port = sock.getsockname()[1]

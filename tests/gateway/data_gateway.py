@@ -12,7 +12,7 @@ from typing import ClassVar
 import httpx
 
 from gateway.api.data import create_data_app
-from gateway.api.server import HttpServer, listening_socket
+from gateway.api.server import HttpServer, bound_socket
 from gateway.core.picking import LeastInFlight, WeightedPick
 from gateway.core.snapshot import FleetSnapshot, Limits, ModelView, Timeouts
 from gateway.core.standing import Standings
@@ -169,7 +169,7 @@ class DataGateway:
         """Serve on a free port; give an HTTP client of it."""
         spliced = self.app.spliced if self.way == "splice" else {}
         server = self.server = HttpServer(self.app, spliced=spliced)
-        with listening_socket("127.0.0.1", 0) as sock:
+        with bound_socket("127.0.0.1", 0) as sock:
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[sock]))

@@ -18,7 +18,7 @@ import httptools
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.api.server import HttpServer, listening_socket
+from gateway.api.server import HttpServer, bound_socket
 from gateway.dataplane.watch import PortLimits
 
 PATIENCE_S = 30.0
@@ -80,7 +80,7 @@ def serving(
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(serve())
 
-    with listening_socket("127.0.0.1", 0) as sock:
+    with bound_socket("127.0.0.1", 0) as sock:
         thread = threading.Thread(target=run)
         thread.start()
         assert started.wait(PATIENCE_S)

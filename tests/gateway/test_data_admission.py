@@ -255,7 +255,7 @@ async def test_the_wait_is_no_overhead_of_the_gateway():
         go.set()
         overhead_ms = float((await waits).headers[b"x-trtgw-overhead-ms"])
         facts = gateway.facts
-    assert facts.queued_s >= 0.05
+    assert facts.queued_s > 0.04  # the loop counts in whole milliseconds
     since_read_s = facts.sent_at - facts.body_read_at
     assert facts.overhead_s == pytest.approx(since_read_s - facts.queued_s)
     assert overhead_ms == pytest.approx(facts.overhead_s * 1000, abs=0.001)

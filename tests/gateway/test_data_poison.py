@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.outcome import Outcome
-from gateway.core.snapshot import Ejection, Retries
+from gateway.core.snapshot import Retries
 from tests.fakes.replica import (
     DONE,
     LAST,
@@ -18,10 +18,10 @@ from tests.fakes.replica import (
     stream,
 )
 from tests.gateway.data_gateway import STREAMED, gateway_over
+from tests.gateway.test_data_retry import NEVER
 
 pytestmark = pytest.mark.anyio
 
-NEVER = Ejection(consecutive=10**6, over_requests=10**6, failure_share=1.0)
 POISON = STREAMED.replace(b'"p"', b'"x"')
 
 

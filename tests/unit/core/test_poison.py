@@ -35,7 +35,7 @@ CONVICTING = [("a", 0.0, False), ("b", 1.0, False), ("c", 2.0, True)]
 
 def test_nobody_is_suspected_before_a_replica_died():
     suspects = Suspects()
-    assert not suspects
+    assert suspects.none
     assert not suspected(suspects)
     assert suspects.sizes() == set()
 
@@ -45,7 +45,7 @@ def test_a_request_is_suspected_after_two_deaths_and_not_refused(died, suspect):
     suspects = after(*CONVICTING[:died])
     assert suspected(suspects) is suspect
     assert not suspected(suspects, OTHER)
-    assert suspects
+    assert not suspects.none
     assert suspects.sizes() == {7}
 
 
@@ -74,14 +74,14 @@ def test_it_is_not_refused_for_what_happened_while_nobody_was_answered():
 def test_an_answer_clears_it():
     suspects = after(*CONVICTING)
     suspects.answered("m", BAD)
-    assert not suspects
+    assert suspects.none
     assert not suspected(suspects, at=3.0)
 
 
 def test_after_its_time_it_is_as_any_other():
     suspects = after(*CONVICTING)
     assert not suspected(suspects, at=2.0 + FOR_S)
-    assert not suspects
+    assert suspects.none
 
 
 def test_like_requests_at_one_replica_see_one_death():
